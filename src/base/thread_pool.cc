@@ -1,0 +1,97 @@
+#include "base/thread_pool.h"
+
+#include <immintrin.h>
+#include <sched.h>
+
+#include <algorithm>
+
+namespace fluxq {
+namespace {
+
+// Steps of the model follow each other within microseconds: a worker spins that long before it
+// sleeps.
+constexpr int kSpins = 4000;
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads, std::function<void()> on_start) {
+  if (on_start) on_start();
+  for (int worker = 1; worker < threads; ++worker) {
+    workers_.emplace_back([this, worker, on_start] {
+      if (on_start) on_start();
+      work(worker);
+    });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::run_pieces(int worker) {
+  for (;;) {
+    const int64_t piece = next_.fetch_add(1);
+    if (piece >= pieces_) return;
+    try {
+      (*body_)(piece, worker);
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      next_ = pieces_;
+    }
+  }
+}
+
+void ThreadPool::work(int worker) {
+  int64_t seen = 0;
+  for (;;) {
+    for (int spin = 0; spin < kSpins && round_ == seen && !stop_; ++spin) _mm_pause();
+    if (round_ == seen && !stop_) {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return round_ != seen || stop_; });
+    }
+    if (stop_) return;
+    seen = round_;
+    run_pieces(worker);
+    if (busy_.fetch_sub(1) == 1) {
+      std::lock_guard lock(mutex_);
+      done_.notify_one();
+    }
+  }
+}
+
+void ThreadPool::parallel_for(int64_t pieces, const std::function<void(int64_t, int)>& body) {
+  if (pieces <= 0) return;
+  if (workers_.empty() || pieces == 1) {
+    for (int64_t piece = 0; piece < pieces; ++piece) body(piece, 0);
+    return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    body_ = &body;
+    pieces_ = pieces;
+    next_ = 0;
+    failure_ = nullptr;
+    busy_ = static_cast<int>(workers_.size());
+    ++round_;
+  }
+  wake_.notify_all();
+  run_pieces(0);
+  for (int spin = 0; spin < kSpins && busy_ != 0; ++spin) _mm_pause();
+  std::unique_lock lock(mutex_);
+  done_.wait(lock, [&] { return busy_ == 0; });
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+int default_threads() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace fluxq

@@ -1,0 +1,51 @@
+/// A fixed set of threads that share out numbered pieces of work.
+/// Invariant: which pieces exist never depends on the number of threads, so results do not either.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace fluxq {
+
+class ThreadPool {
+ public:
+  /// `threads` >= 1 in all, the caller counted; `on_start` runs once in every thread (the caller's
+  /// too).
+  explicit ThreadPool(int threads, std::function<void()> on_start = {});
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(piece, worker) for each piece in [0, pieces), in any order, worker in [0, size()),
+  /// and returns when all are done. The first exception that a piece throws is thrown again here.
+  /// Not reentrant.
+  void parallel_for(int64_t pieces, const std::function<void(int64_t piece, int worker)>& body);
+
+ private:
+  void work(int worker);
+  void run_pieces(int worker);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  const std::function<void(int64_t, int)>* body_ = nullptr;
+  int64_t pieces_ = 0;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int64_t> round_{0};  // counts parallel_for calls; a worker waits for the next one
+  std::atomic<int> busy_{0};       // workers that have not finished this round
+  std::exception_ptr failure_;
+  std::atomic<bool> stop_{false};
+};
+
+/// The number of threads to use by default: the cores this process may run on.
+int default_threads();
+
+}  // namespace fluxq

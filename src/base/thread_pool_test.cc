@@ -1,0 +1,47 @@
+#include "base/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+namespace fluxq {
+namespace {
+
+TEST(ThreadPool, EachPieceRunsOnceForAnyThreadCount) {
+  for (int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.size(), threads);
+    for (int64_t pieces : {0, 1, 2, 7, 1000}) {
+      std::vector<std::atomic<int>> runs(pieces);
+      pool.parallel_for(pieces, [&](int64_t piece, int worker) {
+        EXPECT_GE(worker, 0);
+        EXPECT_LT(worker, threads);
+        ++runs[piece];
+      });
+      for (const auto& count : runs) EXPECT_EQ(count, 1);
+    }
+  }
+}
+
+TEST(ThreadPool, AnExceptionReachesTheCallerAndThePoolStaysUsable) {
+  ThreadPool pool(3);
+  EXPECT_THROW(pool.parallel_for(100,
+                                 [](int64_t piece, int) {
+                                   if (piece == 50) throw std::runtime_error("piece 50");
+                                 }),
+               std::runtime_error);
+  std::atomic<int> runs = 0;
+  pool.parallel_for(10, [&](int64_t, int) { ++runs; });
+  EXPECT_EQ(runs, 10);
+}
+
+TEST(ThreadPool, OnStartRunsInEveryThread) {
+  std::atomic<int> starts = 0;
+  {
+    ThreadPool pool(4, [&] { ++starts; });
+  }
+  EXPECT_EQ(starts, 4);
+}
+
+}  // namespace
+}  // namespace fluxq
