@@ -1,0 +1,150 @@
+/// THE list of operations that models are written in. Every device implements all of them (ref/:
+/// slow, exact, double: the definition; cpu/; cuda/), the same file stem for the same operation, so
+/// a model never asks which device it is on.
+///
+/// The stream: activations between operations are f32 (scheme `f32`) or bf16 (all others); inside
+/// an operation the arithmetic is f32, rounded once at its end to the dtype of its output. `x`
+/// below stands for the stream's dtype. Linear layers are not here: their kernels belong to the
+/// schemes (quant/scheme.h), reached through models/linear.h.
+///
+/// Batch rule: what an operation writes for one matrix of a batch is, byte for byte, what it would
+/// write for that matrix alone, for any number of threads.
+///
+/// Errors: operands whose shapes do not fit are defects (Error internal); device failures throw
+/// device_lost or out_of_memory_device.
+#pragma once
+
+#include <memory>
+
+#include "kernels/rows.h"
+#include "tensor/arena.h"
+
+namespace fluxq {
+
+enum class Act : uint8_t {
+  none,
+  gelu_tanh,   ///< 0.5 v (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3))): FLUX, T5 v1.1 ("gelu_new")
+  gelu_erf,    ///< 0.5 v (1 + erf(v / sqrt 2)): CLIP "gelu"
+  quick_gelu,  ///< v sigmoid(1.702 v): CLIP-L
+  relu,
+  silu,
+};
+
+/// A value computed on the fly from a stream tensor: what feeds a linear layer. Devices fuse it
+/// with the quantization of the layer's input. All operands [batch, rows, cols] unless said; the
+/// result has x's shape and is rounded to x's dtype.
+struct Producer {
+  enum class Kind : uint8_t {
+    activate,    ///< act(x) [* factor]; with act none and no factor: x itself
+    layer_norm,  ///< (x - mean) / sqrt(variance + eps), then * (1 + scale) + shift, or * weight +
+                 ///< bias, or as it is
+    rms_norm,    ///< x / sqrt(mean(x^2) + eps) * weight
+  };
+  Kind kind = Kind::activate;
+  Rows x;
+  Act act = Act::none;
+  Rows factor;          ///< or empty
+  Rows shift, scale;    ///< [batch, 1, cols] or empty
+  Tensor weight, bias;  ///< [cols] in the stream's dtype, or empty
+  float eps = 0;
+  /// [cols] f32 or empty: multiplies the rounded result, which is then rounded again (smoothing;
+  /// torchao act_pre_scale).
+  Tensor input_scale;
+};
+
+/// What follows a matrix product acc [batch, rows, out], in this order and in f32, rounded once at
+/// the end: out = residual + gate * act(acc + bias). Empty parts are left out. `residual` may be
+/// the output itself.
+struct Epilogue {
+  Tensor bias;  ///< [out], the stream's dtype
+  Act act = Act::none;
+  Rows gate;      ///< [batch, 1, out]
+  Rows residual;  ///< [batch, rows, out]
+};
+
+/// softmax(scale * q k^T + bias, causal mask) v per head; columns of head h are [h * dim, (h + 1) *
+/// dim).
+struct Attention {
+  Rows q;     ///< [batch, queries, heads * dim]
+  Rows k, v;  ///< [batch, keys, heads * dim]
+  Rows out;   ///< [batch, queries, heads * dim]
+  int64_t heads = 1;
+  float scale = 1;
+  Tensor bias;  ///< f32 [heads, queries, keys] added to the scaled scores, or empty (T5's relative
+                ///< positions)
+  bool causal = false;  ///< query i sees keys 0..i
+};
+
+/// A convolution's weight, arranged for its device.
+struct ConvWeight {
+  virtual ~ConvWeight() = default;
+  int64_t out_channels = 0, in_channels = 0, kernel = 0;  ///< kernel x kernel taps, 1 or 3
+  int64_t bytes = 0;                                      ///< resident on the device
+};
+
+class Kernels {
+ public:
+  virtual ~Kernels() = default;
+
+  // ---- memory
+  virtual Device device() const = 0;
+  /// Scratch for one run; operations take what they need from it and give it back.
+  virtual Arena& arena() = 0;
+  /// Lasting memory on the device, not initialised.
+  virtual Tensor allocate(DType dtype, Shape shape) = 0;
+  /// A lasting copy on the device of a host tensor, and back. On the CPU `upload` may share memory.
+  virtual Tensor upload(const Tensor& host) = 0;
+  virtual Tensor download(const Tensor& tensor) = 0;
+  /// Copies a host tensor into device memory of the same dtype and element count.
+  virtual void copy_to(const Tensor& host, const Tensor& out) = 0;
+  /// Returns when all work given so far is done.
+  virtual void synchronize() = 0;
+
+  // ---- rows
+  /// out = the producer's value, converted to out's dtype.
+  virtual void produce(const Producer& producer, const Rows& out) = 0;
+  /// out = epilogue(acc), acc f32 or the stream's dtype: for what a scheme's kernel cannot fuse.
+  virtual void apply(const Epilogue& epilogue, const Rows& acc, const Rows& out) = 0;
+  /// out[b, t] = table[ids[b, t]] (+ positions[t]); ids i32 [batch, rows], table [vocabulary,
+  /// cols], positions [>= rows, cols] or empty.
+  virtual void embed(const Tensor& ids, const Tensor& table, const Tensor& positions,
+                     const Rows& out) = 0;
+  /// In place on q and k of one stream (text or image): per head x / rms(x) * weight rounded to the
+  /// stream's dtype, then rotates the pairs (2i, 2i + 1) by the angle whose cosine and sine stand
+  /// in rope[row, i] (f32 [rows, dim / 2, 2]). q, k [batch, rows, heads * dim]; weights [dim].
+  /// FLUX's QK-norm, eps 1e-6.
+  virtual void qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weight,
+                            const Tensor& k_weight, const Tensor& rope, float eps) = 0;
+  virtual void attention(const Attention& args) = 0;
+  /// latents += (sigma_next - sigma) * velocity, in f32, rounded to the latents' dtype. Both
+  /// [batch, tokens, 64].
+  virtual void euler_step(const Rows& velocity, float sigma, float sigma_next,
+                          const Rows& latents) = 0;
+  /// Whether no element is NaN or infinite. Synchronizes.
+  virtual bool all_finite(const Rows& x) = 0;
+
+  // ---- pictures, channels last
+  /// A lasting arrangement of weight [out, in, k, k] and bias [out] (host; f32, bf16 or f16) for
+  /// x's dtype `stream`.
+  virtual std::shared_ptr<ConvWeight> load_conv(const Tensor& weight, const Tensor& bias,
+                                                DType stream) = 0;
+  /// out [B, H', W', O] = conv(x [B, H, W, C]) + bias (+ residual [B, H', W', O] or empty); stride
+  /// 1, zero padding kernel / 2. With `upsample`, x is doubled in height and width (nearest) first:
+  /// H' = 2H.
+  virtual void conv2d(const Tensor& x, const ConvWeight& weight, bool upsample,
+                      const Tensor& residual, const Tensor& out) = 0;
+  /// GroupNorm over [H, W, C / groups], then * weight[C] + bias[C], then SiLU if asked. x, out [B,
+  /// H, W, C].
+  virtual void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
+                          float eps, bool silu, const Tensor& out) = 0;
+  /// FLUX's packed tokens to the decoder's input: out [B, h, w, c] = latents [B, (h/2) (w/2), 4 c]
+  /// / scaling + shift, where token (y, x) holds channel c's 2 x 2 patch as columns 4 c + 2 dy +
+  /// dx.
+  virtual void unpack_latents(const Rows& latents, float scaling, float shift,
+                              const Tensor& out) = 0;
+};
+
+/// The CPU's kernels with `threads` threads (kernels/cpu). Bytes do not depend on `threads`.
+std::unique_ptr<Kernels> make_cpu_kernels(int threads);
+
+}  // namespace fluxq

@@ -1,0 +1,49 @@
+/// Which layer gets which scheme: an ordered list of name patterns, the last that matches decides.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "quant/scheme.h"
+
+namespace fluxq {
+
+/// One line of a recipe. `pattern` is a layer name "part.layer"
+/// ("transformer.transformer_blocks.0.attn.to_q") in which
+/// `*` stands for any run of characters. An empty scheme name means the recipe's main scheme.
+struct RecipeRule {
+  std::string pattern;
+  std::string scheme;
+  std::string reason;  ///< why, shown by `coverage`
+};
+
+class Recipe {
+ public:
+  /// The default recipe for `scheme`: every linear inside the transformer blocks gets it;
+  /// embedders, modulation, norm_out, the final proj_out, text encoders and the VAE's attention
+  /// stay in the baseline of the same stream.
+  static Recipe standard(const Scheme& scheme);
+  /// From a recipe file (docs/recipes.md): Error(corrupt_file) or (bad_argument) with near matches
+  /// for unknown schemes.
+  static Recipe load(const std::filesystem::path& file, const Scheme& scheme);
+
+  struct Choice {
+    const Scheme* scheme;
+    std::string reason;  ///< of an exception; empty for the main scheme
+  };
+  Choice choose(std::string_view layer) const;
+  /// Error(bad_argument) when a pattern of the file matches none of `layers`, naming near matches.
+  void check_used(std::span<const std::string> layers) const;
+
+  const Scheme& main() const { return *main_; }
+  DType stream() const { return main_->stream(); }
+  const std::string& name() const { return name_; }  ///< "default", or the file's name
+
+ private:
+  std::string name_;
+  const Scheme* main_ = nullptr;
+  std::vector<RecipeRule> rules_;
+};
+
+}  // namespace fluxq

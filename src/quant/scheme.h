@@ -1,0 +1,120 @@
+/// A quantization scheme: how one linear layer's weight is stored and multiplied. One folder per
+/// scheme (quant/<name>/) and one line in quant/registry.cc; nothing outside those names a scheme.
+///
+/// Meaning: y = x W^T + bias with W [out, in]. `pack` turns W into named parts (codes, scales,
+/// ...), `unpack` is the exact meaning of those parts, and a device's `matmul` computes
+/// dequantize(prepare(x)) x unpack(W)^T up to the rounding of its accumulation.
+/// quant/conformance_test.cc holds every scheme on every device to that.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace fluxq {
+
+/// What a scheme is, for tables and documents.
+struct SchemeInfo {
+  std::string name;            ///< as on the command line: "int8dq"
+  std::string summary;         ///< one sentence
+  std::string weight;          ///< "s8 symmetric, one f32 scale per output channel"
+  std::string activation;      ///< "s8 symmetric per token, dynamic", or "bf16"
+  double bits_per_weight = 0;  ///< of a large layer, scales included
+  std::string good_for;
+  std::string torchao;  ///< the torchao configuration that it corresponds to, "" for none
+};
+
+/// One part of a packed weight, as declared.
+struct PartSpec {
+  std::string name;  ///< "qdata", "scale", "zero_point"
+  DType dtype;
+  Shape shape;
+};
+
+/// A packed weight: host tensors in the order of Scheme::layout().
+struct PackedWeight {
+  int64_t out = 0, in = 0;
+  std::vector<Tensor> parts;
+  int64_t bytes() const;
+};
+
+/// A layer's input, quantized once for all linears that read it.
+struct Prepared {
+  Rows codes;    ///< [batch, rows, in] in the device's own type
+  Tensor scale;  ///< f32, [batch * rows] per token or [batch] per sample; empty when the scheme has
+                 ///< none
+};
+
+/// A packed weight on a device, arranged as that device's kernel reads it.
+struct DeviceWeight {
+  virtual ~DeviceWeight() = default;
+  int64_t out = 0, in = 0;
+  int64_t bytes = 0;  ///< resident
+};
+
+/// Which parts of an Epilogue a kernel fuses; the generic Kernels::apply does the others after it.
+struct FusedParts {
+  bool bias = false, act = false, gate = false, residual = false;
+};
+
+/// A scheme on one device. Scratch comes from the device's arena: what prepare() returns lives
+/// until the caller's scope ends.
+class SchemeKernels {
+ public:
+  virtual ~SchemeKernels() = default;
+  virtual std::string kernel_name() const = 0;  ///< "oneDNN s8 (avx512_core_vnni)"
+  virtual FusedParts fused() const = 0;
+  /// Columns [in_begin, in_begin + in_count) of the weight (a layer whose input lies in two buffers
+  /// is two of these).
+  virtual std::shared_ptr<DeviceWeight> load(const PackedWeight& weight, int64_t in_begin,
+                                             int64_t in_count) = 0;
+  virtual Prepared prepare(const Producer& input) = 0;
+  virtual void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
+                      const Rows& out) = 0;
+  /// The exact meaning of what prepare() returned, on the host: [batch, rows, in] floats. For tests
+  /// and `distort`.
+  virtual std::vector<float> dequantize(const Prepared& input) = 0;
+};
+
+class Scheme {
+ public:
+  virtual ~Scheme() = default;
+  virtual const SchemeInfo& info() const = 0;
+  /// The dtype of activations between operations under this scheme: bf16, or f32 for the exact
+  /// reference.
+  virtual DType stream() const { return DType::bf16; }
+  /// Why a weight [out, in] cannot be packed ("in = 96 is not a multiple of the group of 128"), or
+  /// nothing.
+  virtual std::optional<std::string> refuses(int64_t /*out*/, int64_t /*in*/) const {
+    return std::nullopt;
+  }
+  /// The parts of a packed weight [out, in], in order.
+  virtual std::vector<PartSpec> layout(int64_t out, int64_t in) const = 0;
+  /// weight [out, in], f32, bf16 or f16, on the host. Error(numeric) with `name` and the index for
+  /// NaN or Inf.
+  virtual PackedWeight pack(const Tensor& weight, std::string_view name) const = 0;
+  /// [out, in] floats: the exact meaning of the parts.
+  virtual std::vector<float> unpack(const PackedWeight& weight) const = 0;
+  /// Error(corrupt_file) naming `name` when parts do not fit layout() or hold impossible values.
+  virtual void check(const PackedWeight& weight, std::string_view name) const;
+  /// The largest |unpack(pack(w)) - w| that the format allows at each element of weight [out, in]:
+  /// half a step of its scale.
+  virtual std::vector<float> pack_bound(const Tensor& weight) const = 0;
+  /// The scheme on a device, or Error(unsupported) naming the device and the schemes that run
+  /// there.
+  virtual std::unique_ptr<SchemeKernels> on(Kernels& kernels) const = 0;
+  virtual bool runs_on(Device device) const = 0;
+};
+
+/// All schemes, in the order of documents: f32, bf16, then the quantized ones.
+std::span<const Scheme* const> all_schemes();
+
+/// The scheme of that name, or Error(bad_argument) naming near matches and the list.
+const Scheme& find_scheme(std::string_view name);
+
+}  // namespace fluxq

@@ -1,0 +1,40 @@
+#include "tensor/arena.h"
+
+#include <algorithm>
+
+namespace fluxq {
+namespace {
+
+constexpr int64_t kAlignment =
+    256;  // what cuBLAS and cuDNN ask of pointers, and more than a cache line
+constexpr int64_t kSmallestBlock = int64_t{1} << 22;
+
+}  // namespace
+
+Arena::Arena(Device device, std::function<std::shared_ptr<void>(int64_t)> allocate)
+    : device_(device), allocate_(std::move(allocate)) {}
+
+Tensor Arena::take(DType dtype, Shape shape) {
+  const int64_t bytes =
+      (element_count(shape) * dtype_bytes(dtype) + kAlignment - 1) / kAlignment * kAlignment;
+  while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].bytes) {
+    ++block_;
+    used_ = 0;
+  }
+  if (block_ == blocks_.size()) {
+    const int64_t block_bytes = std::max(bytes, kSmallestBlock);
+    blocks_.push_back({allocate_(block_bytes), block_bytes});
+  }
+  const Block& block = blocks_[block_];
+  void* data = static_cast<std::byte*>(block.memory.get()) + used_;
+  used_ += bytes;
+  return Tensor(dtype, std::move(shape), device_, block.memory, data);
+}
+
+int64_t Arena::reserved_bytes() const {
+  int64_t bytes = 0;
+  for (const Block& block : blocks_) bytes += block.bytes;
+  return bytes;
+}
+
+}  // namespace fluxq
