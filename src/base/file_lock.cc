@@ -1,0 +1,50 @@
+#include "base/file_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace fluxq {
+namespace {
+
+// What the holder wrote: digits, or nothing if it is just about to write them.
+std::string holder_of(int fd) {
+  std::array<char, 16> text;
+  const ssize_t count = ::pread(fd, text.data(), text.size(), 0);
+  std::string digits;
+  for (ssize_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; ++i) digits += text[i];
+  return digits.empty() ? "another process" : "process " + digits;
+}
+
+// The previous holder removes the file on release: then we hold a file without a name.
+bool has_name(int fd, const std::filesystem::path& path) {
+  struct stat opened = {};
+  struct stat named = {};
+  return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+FileLock::FileLock(const std::filesystem::path& path) : path_(path) {
+  do {
+    fd_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (!fd_.valid()) fail_errno(fmt::format("cannot create {}", path.string()), errno);
+    if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) fail_errno(fmt::format("cannot lock {}", path.string()), errno);
+      fail(ErrorCode::io, "cannot lock {}: in use by {}", path.string(), holder_of(fd_.get()));
+    }
+  } while (!has_name(fd_.get(), path));
+  const std::string pid = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(fd_.get(), 0) != 0 ||
+      ::pwrite(fd_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
+    fail_errno(fmt::format("cannot write {}", path.string()), errno);
+}
+
+FileLock::~FileLock() { ::unlink(path_.c_str()); }
+
+}  // namespace fluxq
