@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/cancel.h"
+#include "fluxq/cancel.h"
 
 namespace fluxq {
 

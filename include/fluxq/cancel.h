@@ -3,11 +3,11 @@
 
 #include <atomic>
 
-#include "base/error.h"
+#include "fluxq/error.h"
 
 namespace fluxq {
 
-/// Copied by reference into long work, which calls check() at least every 0.2 s. request() is safe
+/// Passed by reference to long work, which calls check() at least every 0.2 s. request() is safe
 /// in a signal handler.
 class CancelToken {
  public:
@@ -15,7 +15,7 @@ class CancelToken {
   bool requested() const noexcept { return requested_.load(std::memory_order_relaxed); }
   /// Throws Error(cancelled) once request() was called.
   void check() const {
-    if (requested()) fail(ErrorCode::cancelled, "interrupted before the work was done");
+    if (requested()) throw Error(ErrorCode::cancelled, "interrupted before the work was done");
   }
 
  private:

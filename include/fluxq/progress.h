@@ -1,5 +1,5 @@
 /// What long work tells about itself. The library calls it; the command line draws the bar
-/// (cli/progress_bar).
+/// (src/cli/progress_bar).
 #pragma once
 
 #include <cstdint>
