@@ -35,7 +35,9 @@ TEST(Bf16, RoundsToNearestEvenAndKeepsNaN) {
     bf16 value;
     value.bits = static_cast<uint16_t>(bits);
     const float wide = static_cast<float>(value);
-    if (!std::isnan(wide)) EXPECT_EQ(bf16(wide).bits, bits);
+    if (!std::isnan(wide)) {
+      EXPECT_EQ(bf16(wide).bits, bits);
+    }
   }
 }
 
