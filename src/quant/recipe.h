@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quant/scheme.h"
@@ -11,7 +13,8 @@ namespace fluxq {
 
 /// One line of a recipe. `pattern` is a layer name "part.layer"
 /// ("transformer.transformer_blocks.0.attn.to_q") in which
-/// `*` stands for any run of characters. An empty scheme name means the recipe's main scheme.
+/// `*` stands for any run of characters. An empty scheme name means the recipe's main scheme,
+/// "baseline" the plain one of the same stream: f32 under f32, bf16 under all others.
 struct RecipeRule {
   std::string pattern;
   std::string scheme;
@@ -24,14 +27,15 @@ class Recipe {
   /// embedders, modulation, norm_out, the final proj_out, text encoders and the VAE's attention
   /// stay in the baseline of the same stream.
   static Recipe standard(const Scheme& scheme);
-  /// From a recipe file (docs/recipes.md): Error(corrupt_file) or (bad_argument) with near matches
-  /// for unknown schemes.
+  /// From a recipe file (docs/recipes.md). Errors: corrupt_file; bad_argument for an unknown scheme
+  /// (with near matches) or one of another stream than `scheme`'s.
   static Recipe load(const std::filesystem::path& file, const Scheme& scheme);
 
   struct Choice {
     const Scheme* scheme;
     std::string reason;  ///< of an exception; empty for the main scheme
   };
+  /// A layer that no rule matches gets the baseline.
   Choice choose(std::string_view layer) const;
   /// Error(bad_argument) when a pattern of the file matches none of `layers`, naming near matches.
   void check_used(std::span<const std::string> layers) const;

@@ -117,4 +117,7 @@ std::span<const Scheme* const> all_schemes();
 /// The scheme of that name, or Error(bad_argument) naming near matches and the list.
 const Scheme& find_scheme(std::string_view name);
 
+/// Error(unsupported): `scheme` has no kernels for `device`; names the schemes that have.
+[[noreturn]] void fail_no_kernels(const Scheme& scheme, Device device);
+
 }  // namespace fluxq

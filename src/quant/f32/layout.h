@@ -1,0 +1,20 @@
+/// Scheme `f32`: see README.md beside this file.
+#pragma once
+
+#include "quant/scheme.h"
+
+namespace fluxq {
+
+class F32Scheme final : public Scheme {
+ public:
+  const SchemeInfo& info() const override;
+  DType stream() const override { return DType::f32; }
+  std::vector<PartSpec> layout(int64_t out, int64_t in) const override;
+  PackedWeight pack(const Tensor& weight, std::string_view name) const override;
+  std::vector<float> unpack(const PackedWeight& weight) const override;
+  std::vector<float> pack_bound(const Tensor& weight) const override;
+  std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
+  bool runs_on(Device device) const override { return device == Device::cpu; }
+};
+
+}  // namespace fluxq
