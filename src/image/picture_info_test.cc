@@ -1,11 +1,8 @@
 #include "image/picture_info.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <limits>
 
-#include "base/error.h"
+#include "base/test_support.h"
 #include "image/png.h"
 
 namespace fluxq {
@@ -25,17 +22,6 @@ PictureInfo sample() {
           .model = "emoji-flux",
           .weights_sha256 = std::string(64, 'a'),
           .version = "0.1.0"};
-}
-
-template <typename Body>
-ErrorCode code_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "no error";
-  return ErrorCode::internal;
 }
 
 TEST(PictureInfo, AnyPromptComesBackFromThePicture) {
@@ -70,7 +56,7 @@ TEST(PictureInfo, WhatCannotBeKeptIsRefused) {
   const auto refused = [](auto change) {
     PictureInfo info = sample();
     change(info);
-    EXPECT_EQ(code_of([&] { to_json(info); }), ErrorCode::bad_argument);
+    EXPECT_FLUXQ_ERROR(to_json(info), bad_argument, "picture metadata: ");
   };
   refused([](PictureInfo& info) { info.prompt = std::string("a\0b", 3); });
   refused([](PictureInfo& info) { info.prompt = "\xff\xfe"; });
@@ -83,7 +69,7 @@ TEST(PictureInfo, WhatCannotBeKeptIsRefused) {
 
 TEST(PictureInfo, APictureWithoutInfoSaysSo) {
   const std::vector<std::byte> png = encode_png(Image{1, 1, {1, 2, 3}});
-  EXPECT_EQ(code_of([&] { read_picture_info(png, "x"); }), ErrorCode::not_found);
+  EXPECT_FLUXQ_ERROR(read_picture_info(png, "x.png"), not_found, "x.png");
 }
 
 TEST(PictureInfo, DamagedInfoIsRefusedByName) {
@@ -94,35 +80,28 @@ TEST(PictureInfo, DamagedInfoIsRefusedByName) {
     EXPECT_NE(at, std::string::npos) << from;
     return text.replace(at, from.size(), to);
   };
-  const auto expect_refused = [](const std::string& text, ErrorCode code, const std::string& part) {
-    try {
-      picture_info_from_json(text, "x.png");
-      ADD_FAILURE() << text;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), code) << error.what();
-      EXPECT_THAT(error.what(), testing::HasSubstr(part));
-    }
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "JSON"},
+      {"{\"format\":1", "JSON"},
+      {"[1]", "expected an object"},
+      {"7", "expected an object"},
+      {std::string(100'000, '['), "nesting"},
+      {replaced("\"format\":1", "\"format\":\"1\""), "format"},
+      {replaced("\"steps\":4", "\"step\":4"), "steps"},
+      {replaced("\"steps\":4", "\"steps\":4.0"), "steps"},
+      {replaced("\"steps\":4", "\"steps\":-4"), "steps"},
+      {replaced("\"steps\":4", "\"steps\":2147483648"), "steps"},
+      {replaced("18446744073709551615", "18446744073709551616"), "seed"},
+      {replaced("\"guidance\":3.5", "\"guidance\":1e999"), "JSON"},
+      {replaced("\"guidance\":3.5", "\"guidance\":null"), "guidance"},
+      {replaced("a fox", "a\\u0000fox"), "NUL"},
+      {replaced("a fox", "a\xff"), "JSON"},
+      {replaced("a fox", "\\ud800"), "JSON"},
   };
-  expect_refused("", ErrorCode::corrupt_file, "JSON");
-  expect_refused("{\"format\":1", ErrorCode::corrupt_file, "JSON");
-  expect_refused("[1]", ErrorCode::corrupt_file, "object");
-  expect_refused("7", ErrorCode::corrupt_file, "object");
-  expect_refused(std::string(100'000, '['), ErrorCode::corrupt_file, "deep");
-  expect_refused(replaced("\"format\":1", "\"format\":2"), ErrorCode::unsupported, "newer");
-  expect_refused(replaced("\"format\":1", "\"format\":\"1\""), ErrorCode::corrupt_file, "format");
-  expect_refused(replaced("\"steps\":4", "\"step\":4"), ErrorCode::corrupt_file, "\"steps\"");
-  expect_refused(replaced("\"steps\":4", "\"steps\":4.0"), ErrorCode::corrupt_file, "\"steps\"");
-  expect_refused(replaced("\"steps\":4", "\"steps\":-4"), ErrorCode::corrupt_file, "\"steps\"");
-  expect_refused(replaced("\"steps\":4", "\"steps\":2147483648"), ErrorCode::corrupt_file,
-                 "\"steps\"");
-  expect_refused(replaced("\"seed\":18446744073709551615", "\"seed\":18446744073709551616"),
-                 ErrorCode::corrupt_file, "\"seed\"");
-  expect_refused(replaced("\"guidance\":3.5", "\"guidance\":1e999"), ErrorCode::corrupt_file, "");
-  expect_refused(replaced("\"guidance\":3.5", "\"guidance\":null"), ErrorCode::corrupt_file,
-                 "\"guidance\"");
-  expect_refused(replaced("a fox", "a\\u0000fox"), ErrorCode::corrupt_file, "NUL");
-  expect_refused(replaced("a fox", "a\xff"), ErrorCode::corrupt_file, "JSON");
-  expect_refused(replaced("a fox", "\\ud800"), ErrorCode::corrupt_file, "JSON");
+  for (const auto& [text, part] : cases)
+    EXPECT_FLUXQ_ERROR(picture_info_from_json(text, "x.png"), corrupt_file, part);
+  EXPECT_FLUXQ_ERROR(picture_info_from_json(replaced("\"format\":1", "\"format\":2"), "x.png"),
+                     unsupported, "newer");
   EXPECT_EQ(picture_info_from_json(replaced("{", "{\"later\":[{}],"), "x"), sample());
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "image/check.h"
 
 namespace fluxq {
@@ -256,6 +257,25 @@ Png decode_png(std::span<const std::byte> bytes, std::string_view where) {
     image.rgb = channels == 4 ? lay_on_white(rows) : std::move(rows);
   result.text = texts_of(reader);
   return result;
+}
+
+void write_png(const std::filesystem::path& path, const Image& image, const PictureInfo* info) {
+  atomic_write(path, encode_png(image, info));
+}
+
+std::vector<std::byte> read_png_bytes(const std::filesystem::path& path) {
+  constexpr uint64_t kMaxBytes = uint64_t{512} << 20;
+  const InputFile file(path);
+  if (file.size() > kMaxBytes)
+    fail(ErrorCode::unsupported, "{}: expected a PNG of at most {} bytes, got {}", path.string(),
+         kMaxBytes, file.size());
+  std::vector<std::byte> bytes(file.size());
+  file.read_at(0, bytes);
+  return bytes;
+}
+
+Png read_png(const std::filesystem::path& path) {
+  return decode_png(read_png_bytes(path), path.string());
 }
 
 }  // namespace fluxq

@@ -37,4 +37,15 @@ std::vector<std::byte> encode_png(const Image& image, const PictureInfo* info = 
 /// palette index out of range, no pixels. unsupported: more than kMaxPixels.
 Png decode_png(std::span<const std::byte> bytes, std::string_view where);
 
+/// encode_png into a file that appears complete or not at all (base/file.h has the errors).
+void write_png(const std::filesystem::path& path, const Image& image,
+               const PictureInfo* info = nullptr);
+
+/// The bytes of a file that decode_png and read_picture_info take. Errors of InputFile;
+/// unsupported above 512 MiB, which no picture of kMaxPixels needs.
+std::vector<std::byte> read_png_bytes(const std::filesystem::path& path);
+
+/// decode_png of a file.
+Png read_png(const std::filesystem::path& path);
+
 }  // namespace fluxq
