@@ -4,30 +4,13 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "fluxq/picture.h"
+
 namespace fluxq {
-
-struct PictureInfo {
-  std::string prompt;  ///< UTF-8, without NUL, at most 1 MiB
-  uint64_t seed = 0;
-  int steps = 0;
-  int width = 0;  ///< pixels as generated
-  int height = 0;
-  double guidance = 0;
-  int max_text_tokens = 0;
-  std::string scheme;          ///< "bf16"
-  std::string recipe;          ///< empty: the scheme's default recipe
-  std::string sampler;         ///< "flow_match_euler shift=3"
-  std::string model;           ///< name of the model's folder, not a path
-  std::string weights_sha256;  ///< 64 lower-case hex digits; empty where there is no file
-  std::string version;         ///< of fluxq
-
-  bool operator==(const PictureInfo&) const = default;
-};
 
 /// Keyword of the PNG text chunk.
 inline constexpr std::string_view kPictureInfoKeyword = "fluxq";

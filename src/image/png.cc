@@ -259,6 +259,10 @@ Png decode_png(std::span<const std::byte> bytes, std::string_view where) {
   return result;
 }
 
+void write_png(const std::filesystem::path& file, const Picture& picture) {
+  write_png(file, picture.image, &picture.info);
+}
+
 void write_png(const std::filesystem::path& path, const Image& image, const PictureInfo* info) {
   atomic_write(path, encode_png(image, info));
 }
