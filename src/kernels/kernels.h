@@ -41,37 +41,37 @@ struct Producer {
     rms_norm,    ///< x / sqrt(mean(x^2) + eps) * weight
   };
   Kind kind = Kind::activate;
-  Rows x;
+  Rows x{};
   Act act = Act::none;
-  Rows factor;          ///< or empty
-  Rows shift, scale;    ///< [batch, 1, cols] or empty
-  Tensor weight, bias;  ///< [cols] in the stream's dtype, or empty
+  Rows factor{};            ///< or empty
+  Rows shift{}, scale{};    ///< [batch, 1, cols] or empty
+  Tensor weight{}, bias{};  ///< [cols] in the stream's dtype, or empty
   float eps = 0;
   /// [cols] f32 or empty: multiplies the rounded result, which is then rounded again (smoothing;
   /// torchao act_pre_scale).
-  Tensor input_scale;
+  Tensor input_scale{};
 };
 
 /// What follows a matrix product acc [batch, rows, out], in this order and in f32, rounded once at
 /// the end: out = residual + gate * act(acc + bias). Empty parts are left out. `residual` may be
 /// the output itself.
 struct Epilogue {
-  Tensor bias;  ///< [out], the stream's dtype
+  Tensor bias{};  ///< [out], the stream's dtype
   Act act = Act::none;
-  Rows gate;      ///< [batch, 1, out]
-  Rows residual;  ///< [batch, rows, out]
+  Rows gate{};      ///< [batch, 1, out]
+  Rows residual{};  ///< [batch, rows, out]
 };
 
 /// softmax(scale * q k^T + bias, causal mask) v per head; columns of head h are [h * dim, (h + 1) *
 /// dim).
 struct Attention {
-  Rows q;     ///< [batch, queries, heads * dim]
-  Rows k, v;  ///< [batch, keys, heads * dim]
-  Rows out;   ///< [batch, queries, heads * dim]
+  Rows q{};       ///< [batch, queries, heads * dim]
+  Rows k{}, v{};  ///< [batch, keys, heads * dim]
+  Rows out{};     ///< [batch, queries, heads * dim]
   int64_t heads = 1;
   float scale = 1;
-  Tensor bias;  ///< f32 [heads, queries, keys] added to the scaled scores, or empty (T5's relative
-                ///< positions)
+  Tensor bias{};  ///< f32 [heads, queries, keys] added to the scaled scores, or empty (T5's
+                  ///< relative positions)
   bool causal = false;  ///< query i sees keys 0..i
 };
 
@@ -125,7 +125,7 @@ class Kernels {
 
   // ---- pictures, channels last
   /// A lasting arrangement of weight [out, in, k, k] and bias [out] (host; f32, bf16 or f16) for
-  /// x's dtype `stream`.
+  /// x's dtype `stream`, to which their values are rounded.
   virtual std::shared_ptr<ConvWeight> load_conv(const Tensor& weight, const Tensor& bias,
                                                 DType stream) = 0;
   /// out [B, H', W', O] = conv(x [B, H, W, C]) + bias (+ residual [B, H', W', O] or empty); stride

@@ -1,0 +1,23 @@
+#include "kernels/ref/ref_kernels.h"
+
+#include <cstring>
+
+namespace fluxq {
+
+RefKernels::RefKernels()
+    : arena_(Device::cpu, [](int64_t bytes) {
+        const auto block = std::make_shared<Tensor>(Tensor::on_host(DType::u8, {bytes + 256}));
+        const auto address = reinterpret_cast<uintptr_t>(block->raw());
+        return std::shared_ptr<void>(block, reinterpret_cast<void*>((address + 255) / 256 * 256));
+      }) {}
+
+void RefKernels::copy_to(const Tensor& host, const Tensor& out) {
+  if (host.dtype() != out.dtype() || host.elements() != out.elements())
+    fail(ErrorCode::internal, "copy_to: expected {} {}, got {} {}", dtype_name(out.dtype()),
+         to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
+  std::memcpy(out.raw(), host.raw(), static_cast<size_t>(host.bytes()));
+}
+
+std::unique_ptr<Kernels> make_ref_kernels() { return std::make_unique<RefKernels>(); }
+
+}  // namespace fluxq

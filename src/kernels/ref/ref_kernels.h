@@ -1,0 +1,49 @@
+/// The reference device: every operation of kernels.h in the plainest double precision loops, each
+/// result rounded once to the dtype of its output. It is the definition that the other devices are
+/// tested against (kernels/op_test.cc), and is itself tested against torch and diffusers
+/// (ref_test.cc). Slow, on the host, one thread.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace fluxq {
+
+class RefKernels final : public Kernels {
+ public:
+  RefKernels();
+
+  Device device() const override { return Device::cpu; }
+  Arena& arena() override { return arena_; }
+  Tensor allocate(DType dtype, Shape shape) override {
+    return Tensor::on_host(dtype, std::move(shape));
+  }
+  Tensor upload(const Tensor& host) override { return host; }
+  Tensor download(const Tensor& tensor) override { return tensor; }
+  void copy_to(const Tensor& host, const Tensor& out) override;
+  void synchronize() override {}
+
+  void produce(const Producer& producer, const Rows& out) override;
+  void apply(const Epilogue& epilogue, const Rows& acc, const Rows& out) override;
+  void embed(const Tensor& ids, const Tensor& table, const Tensor& positions,
+             const Rows& out) override;
+  void qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weight, const Tensor& k_weight,
+                    const Tensor& rope, float eps) override;
+  void attention(const Attention& args) override;
+  void euler_step(const Rows& velocity, float sigma, float sigma_next,
+                  const Rows& latents) override;
+  bool all_finite(const Rows& x) override;
+  std::shared_ptr<ConvWeight> load_conv(const Tensor& weight, const Tensor& bias,
+                                        DType stream) override;
+  void conv2d(const Tensor& x, const ConvWeight& weight, bool upsample, const Tensor& residual,
+              const Tensor& out) override;
+  void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
+                  float eps, bool silu, const Tensor& out) override;
+  void unpack_latents(const Rows& latents, float scaling, float shift, const Tensor& out) override;
+
+ private:
+  Arena arena_;
+};
+
+std::unique_ptr<Kernels> make_ref_kernels();
+
+}  // namespace fluxq
