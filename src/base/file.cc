@@ -113,7 +113,7 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       temporary_(std::exchange(other.temporary_, {})),
       fd_(std::move(other.fd_)),
-      written_bytes_(other.written_bytes_) {}
+      end_(other.end_) {}
 
 AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
@@ -124,16 +124,20 @@ void AtomicFile::fail_write(std::string_view what, int error_number) const {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
+  write_at(end_, bytes);
+  end_ += bytes.size();
+}
+
+void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t count =
-        ::write(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxTransferBytes));
+        ::pwrite(fd_.get(), bytes.data(), std::min(bytes.size(), kMaxTransferBytes),
+                 static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0)
-      fail_write(
-          fmt::format("cannot write {} bytes after the first {} of", bytes.size(), written_bytes_),
-          errno);
+      fail_write(fmt::format("cannot write {} bytes at byte {} of", bytes.size(), offset), errno);
     bytes = bytes.subspan(static_cast<size_t>(count));
-    written_bytes_ += static_cast<uint64_t>(count);
+    offset += static_cast<uint64_t>(count);
   }
 }
 

@@ -77,11 +77,12 @@ class AtomicFile {
   ~AtomicFile();
 
   const std::filesystem::path& path() const { return path_; }
-  uint64_t written_bytes() const { return written_bytes_; }
 
-  /// Appends.
+  /// Appends to what write() wrote before.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  /// Writes anywhere; a gap reads as zeros.
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
 
   /// fsync, rename to path(), fsync of the folder. Nothing may follow it.
   void commit();
@@ -92,7 +93,7 @@ class AtomicFile {
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   FileDescriptor fd_;
-  uint64_t written_bytes_ = 0;
+  uint64_t end_ = 0;  // where write() appends
 };
 
 /// Writes a whole file through AtomicFile.

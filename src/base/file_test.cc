@@ -102,13 +102,21 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
     AtomicFile file(folder / "f");
     file.write("new ");
     file.write("text");
-    EXPECT_EQ(file.written_bytes(), 8u);
     EXPECT_EQ(read_text_file(folder / "f", 99), "old");
     file.commit();
     EXPECT_EQ(read_text_file(folder / "f", 99), "new text");
   }
   EXPECT_EQ(read_text_file(folder / "f", 99), "new text");
   EXPECT_EQ(files_in(folder), 1u);
+}
+
+TEST(AtomicFile, IsWrittenInAnyOrder) {
+  const TempFolder folder;
+  AtomicFile file(folder / "f");
+  file.write_at(4, std::as_bytes(std::span("cd", 2)));
+  file.write("ab");
+  file.commit();
+  EXPECT_EQ(read_text_file(folder / "f", 99), std::string("ab\0\0cd", 6));
 }
 
 TEST(AtomicFile, LeavesNothingWhenDropped) {
@@ -145,7 +153,7 @@ TEST(AtomicFile, AFullDiskSaysSoAndLeavesTheOldFile) {
   limit.rlim_cur = 1000;
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
   EXPECT_FLUXQ_ERROR(atomic_write(folder / "f", std::string(1500, 'x')), disk_full,
-                     "cannot write 500 bytes after the first 1000 of " + (folder / "f").string());
+                     "cannot write 500 bytes at byte 1000 of " + (folder / "f").string());
   ::setrlimit(RLIMIT_FSIZE, &old_limit);
   ::signal(SIGXFSZ, old_handler);
   EXPECT_EQ(read_text_file(folder / "f", 99), "old");

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace fluxq {
@@ -28,6 +29,13 @@ size_t sequence_length(std::string_view text) {
   return 0;
 }
 
+// U+0000 to U+001F, U+007F, and U+0080 to U+009F (C2 80 to C2 9F), which some terminals obey too.
+bool begins_with_control(std::string_view text) {
+  const auto byte = static_cast<uint8_t>(text[0]);
+  return byte < 0x20 || byte == 0x7F ||
+         (byte == 0xC2 && text.size() > 1 && static_cast<uint8_t>(text[1]) < 0xA0);
+}
+
 }  // namespace
 
 size_t find_invalid_utf8(std::string_view text) {
@@ -39,6 +47,12 @@ size_t find_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+bool has_control_character(std::string_view text) {
+  for (; !text.empty(); text.remove_prefix(1))
+    if (begins_with_control(text)) return true;
+  return false;
+}
+
 std::string in_quotes(std::string_view text, size_t max_bytes) {
   std::string out = "\"";
   while (!text.empty()) {
@@ -48,9 +62,10 @@ std::string in_quotes(std::string_view text, size_t max_bytes) {
     }
     const size_t length = sequence_length(text);
     const auto byte = static_cast<uint8_t>(text[0]);
-    if (length == 0 || byte < 0x20 || byte == 0x7F) {
-      out += fmt::format("\\x{:02X}", byte);
-      text.remove_prefix(1);
+    if (length == 0 || begins_with_control(text)) {
+      for (size_t i = 0; i < std::max<size_t>(length, 1); ++i)
+        out += fmt::format("\\x{:02X}", static_cast<uint8_t>(text[i]));
+      text.remove_prefix(std::max<size_t>(length, 1));
       continue;
     }
     if (byte == '"' || byte == '\\') out += '\\';

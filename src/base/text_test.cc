@@ -25,9 +25,17 @@ TEST(Text, IllFormedUtf8IsFoundWhereItBegins) {
 TEST(Text, QuotesAreOneLineOfUtf8WhateverTheBytes) {
   EXPECT_EQ(in_quotes("plain é"), "\"plain é\"");
   EXPECT_EQ(in_quotes("a\nb\x7F\xFF"), "\"a\\x0Ab\\x7F\\xFF\"");
+  EXPECT_EQ(in_quotes("\xC2\x9B"), "\"\\xC2\\x9B\"");
   EXPECT_EQ(in_quotes("say \"\\\""), "\"say \\\"\\\\\\\"\"");
   EXPECT_EQ(in_quotes("abcdef", 3), "\"abc…\"");
   EXPECT_EQ(in_quotes("abc", 3), "\"abc\"");
+}
+
+TEST(Text, ControlCharactersAreFound) {
+  for (std::string_view text : {"\n", "a\x1F", "\x7F", "é\xC2\x80", "\xC2\x9F"})
+    EXPECT_TRUE(has_control_character(text)) << in_quotes(text);
+  for (std::string_view text : {"", "a b", "\xC2\xA0", "é😀"})
+    EXPECT_FALSE(has_control_character(text)) << in_quotes(text);
 }
 
 }  // namespace

@@ -1,0 +1,29 @@
+/// Does a part of a model hold the tensors that its config asks for? Asked before anything is
+/// allocated for them.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "checkpoint/tensor_store.h"
+
+namespace fluxq {
+
+/// The types that weights are stored in.
+inline constexpr DType kWeightDTypes[] = {DType::f32, DType::f16, DType::bf16};
+
+/// One tensor as the config implies it.
+struct ExpectedTensor {
+  std::string name;
+  Shape shape;
+  std::span<const DType> dtypes = kWeightDTypes;  ///< any of these; static storage
+};
+
+/// Error(corrupt_file) naming the first tensor that is missing (with the nearest names that are
+/// there), or has another shape or dtype, and how many more are wrong. Returns warnings: tensors of
+/// the store that nobody expects.
+std::vector<std::string> check_expected(const TensorStore& store,
+                                        std::span<const ExpectedTensor> expected);
+
+}  // namespace fluxq
