@@ -36,7 +36,7 @@ FlowMatchConfig parse_flow_match_config(const Json& config, std::string_view whe
 inline constexpr int64_t kMaxSteps = 10'000;
 
 /// sigmas [steps + 1], from nearly pure noise to the picture (0; with invert_sigmas from 0 to 1).
-/// `image_tokens` is (height / 16) (width / 16) for a VAE that divides by 8. Errors: bad_argument
+/// `image_tokens` is (height / 16) (width / 16) with a VAE of four blocks. Errors: bad_argument
 /// for steps outside [1, kMaxSteps] or no tokens; unsupported when the config gives no finite
 /// numbers for them (diffusers fails or makes NaN pictures there).
 std::vector<float> flow_match_sigmas(const FlowMatchConfig& config, int64_t steps,
