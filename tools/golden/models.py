@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import diffusers
 import torch
 import transformers
-from compare_stages import relative_error
+from compare_stages import relative_error, thin_out
 from make_random_model import make_model
 from reference_dump import load_pipeline, run_stages
 from safetensors.torch import save_file
@@ -118,22 +118,13 @@ def float64_distance(model, generation, stages):
     return max(relative_error(stages[name], exact[name]) for name in stages)
 
 
-def thin_out(stages):
-    thin = {name: stage for name, stage in stages.items() if name != "noise"}
-    for name in thin:
-        if name.startswith(("velocity.", "latents.")):
-            thin[name] = thin[name][:, ::TOKEN_STRIDE].contiguous()
-    thin["image"] = thin["image"][:, :, ::PIXEL_STRIDE, ::PIXEL_STRIDE].contiguous()
-    return thin
-
-
-def write_case(folder, case, model, generation, thin):
+def write_case(folder, case, model, generation):
     stages = run_stages(load_pipeline(model), **generation)
     print(f"{folder.name:14} {float64_distance(model, generation, stages):.1e} from float64", end="", flush=True)
     spread = stages["image"].std().item()
     inside = ((stages["image"] > 0) & (stages["image"] < 1)).float().mean().item()
     print(f", image deviation {spread:.2f}, {inside:.0%} unclipped", end="")
-    save_file(thin_out(stages) if thin else stages, folder / "stages.safetensors")
+    save_file(thin_out(stages, case), folder / "stages.safetensors")
     (folder / "case.json").write_text(json.dumps(case, indent=2, ensure_ascii=False) + "\n")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f", {size / 1e3:.0f} kB")
@@ -149,7 +140,7 @@ def random_case(name):
         for part in ("tokenizer", "tokenizer_2"):
             shutil.copytree(BUNDLED / part, pathlib.Path(whole) / part)
         case = {"about": about, "model": f"tests/golden/models/{name}/model", "tokenizers": "models/emoji-flux", **generation}
-        write_case(folder, case, whole, generation, thin=False)
+        write_case(folder, case, whole, generation)
 
 
 def bundled_case(name):
@@ -157,7 +148,7 @@ def bundled_case(name):
     folder.mkdir(parents=True, exist_ok=True)
     case = {"about": "the bundled model", "model": "models/emoji-flux", **BUNDLED_CASES[name],
             "token_stride": TOKEN_STRIDE, "pixel_stride": PIXEL_STRIDE}
-    write_case(folder, case, BUNDLED, BUNDLED_CASES[name], thin=True)
+    write_case(folder, case, BUNDLED, BUNDLED_CASES[name])
 
 
 def readme():
