@@ -41,7 +41,8 @@ std::string problem_of(const ExpectedTensor& expected, const TensorEntry* entry)
 }  // namespace
 
 std::vector<std::string> check_expected(const TensorStore& store,
-                                        std::span<const ExpectedTensor> expected) {
+                                        std::span<const ExpectedTensor> expected,
+                                        std::span<const std::string_view> unused) {
   const std::string where = store.path().string();
   size_t wrong = 0;
   std::string first;
@@ -61,7 +62,9 @@ std::vector<std::string> check_expected(const TensorStore& store,
   size_t extra = 0;
   std::string shown;
   for (const std::string& name : store.names()) {
-    if (known.count(name) != 0 || ++extra > kMostShown) continue;
+    const auto begins_name = [&](std::string_view prefix) { return name.starts_with(prefix); };
+    if (known.count(name) != 0 || std::any_of(unused.begin(), unused.end(), begins_name)) continue;
+    if (++extra > kMostShown) continue;
     shown += (extra > 1 ? ", " : "") + in_quotes(name);
   }
   if (extra == 0) return {};

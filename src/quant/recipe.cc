@@ -11,10 +11,6 @@ namespace {
 // The scheme of excepted layers: plain weights in the main scheme's stream.
 constexpr std::string_view kBaseline = "baseline";
 
-const Scheme& baseline_of(const Scheme& main) {
-  return find_scheme(main.stream() == DType::f32 ? "f32" : "bf16");
-}
-
 // `*` stands for any run of characters, the empty one included.
 bool matches(std::string_view pattern, std::string_view name) {
   size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
@@ -96,16 +92,18 @@ Recipe Recipe::load(const std::filesystem::path& file, const Scheme& scheme) {
   return recipe;
 }
 
+const Scheme& Recipe::baseline() const {
+  return find_scheme(stream() == DType::f32 ? "f32" : "bf16");
+}
+
 Recipe::Choice Recipe::choose(std::string_view layer) const {
   for (auto rule = rules_.rbegin(); rule != rules_.rend(); ++rule) {
     if (!matches(rule->pattern, layer)) continue;
     if (rule->scheme.empty()) return {main_, ""};
-    const Scheme& scheme =
-        rule->scheme == kBaseline ? baseline_of(*main_) : find_scheme(rule->scheme);
+    const Scheme& scheme = rule->scheme == kBaseline ? baseline() : find_scheme(rule->scheme);
     return {&scheme, &scheme == main_ ? "" : rule->reason};
   }
-  const Scheme& baseline = baseline_of(*main_);
-  return {&baseline, &baseline == main_ ? "" : "no rule of the recipe names it"};
+  return {&baseline(), &baseline() == main_ ? "" : "no rule of the recipe names it"};
 }
 
 void Recipe::check_used(std::span<const std::string> layers) const {

@@ -41,6 +41,8 @@ class Recipe {
   void check_used(std::span<const std::string> layers) const;
 
   const Scheme& main() const { return *main_; }
+  /// The plain scheme of the same stream.
+  const Scheme& baseline() const;
   DType stream() const { return main_->stream(); }
   const std::string& name() const { return name_; }  ///< "default", or the file's name
 

@@ -1,0 +1,252 @@
+#include "models/flux/transformer.h"
+
+#include <cmath>
+
+#include "models/flux/rope.h"
+#include "models/flux/sinusoid.h"
+
+namespace fluxq {
+namespace {
+
+constexpr float kNormEps = 1e-6f;
+
+// The same matrix for each of `batch`.
+Rows repeated(Rows rows, int64_t batch) {
+  rows.batch = batch;
+  rows.batch_stride = 0;
+  return rows;
+}
+
+// A batch of single rows seen as one matrix, or the rows of a matrix each as a matrix.
+Rows batch_as_rows(Rows rows) {
+  rows.rows = rows.batch;
+  rows.row_stride = rows.batch_stride;
+  rows.batch = 1;
+  return rows;
+}
+Rows rows_as_batch(Rows rows) {
+  rows.batch = rows.rows;
+  rows.batch_stride = rows.row_stride;
+  rows.rows = 1;
+  return rows;
+}
+
+}  // namespace
+
+WeightPlan FluxTransformer::plan(const FluxConfig& config) {
+  WeightPlan plan;
+  FluxWeights(config, plan);
+  return plan;
+}
+
+namespace {
+
+FluxWeights load(const FluxConfig& config, WeightLoader& loader) {
+  const WeightLoader::List lists[] = {{"transformer_blocks.", config.double_blocks},
+                                      {"single_transformer_blocks.", config.single_blocks}};
+  loader.check(FluxTransformer::plan(config), lists);
+  return FluxWeights(config, loader);
+}
+
+}  // namespace
+
+FluxTransformer::FluxTransformer(const FluxConfig& config, WeightLoader& loader)
+    : config_(config),
+      layout_(config_),
+      kernels_(loader.kernels()),
+      stream_(loader.stream()),
+      weights_(load(config, loader)) {}
+
+// Two layers with SiLU between, into the arena.
+Rows FluxTransformer::embed(const FluxEmbedder& embedder, const Rows& input) const {
+  Arena& arena = kernels_.arena();
+  const Tensor out = arena.take(stream_, {input.batch, input.rows, config_.hidden()});
+  Arena::Scope scope(arena);
+  const Tensor inner = arena.take(stream_, {input.batch, input.rows, config_.hidden()});
+  embedder.in.run(kernels_, {.x = input}, inner, {.act = Act::silu});
+  embedder.out.run(kernels_, {.x = inner}, out);
+  return out;
+}
+
+FluxTransformer::Conditioning FluxTransformer::condition(const Inputs& inputs) const {
+  Arena& arena = kernels_.arena();
+  const int64_t hidden = config_.hidden();
+  const auto steps = static_cast<int64_t>(inputs.times.size());
+  const int64_t batch = inputs.pooled.batch;
+  const Rows& prompt = inputs.prompt_embeds;
+  if (steps < 1 || prompt.batch != batch || inputs.height < 1 || inputs.width < 1) {
+    fail(ErrorCode::internal,
+         "conditioning: expected steps, an image and as many prompts as pooled texts, got {} "
+         "steps, {} x {} tokens, {} prompts, {} pooled texts",
+         steps, inputs.height, inputs.width, prompt.batch, batch);
+  }
+  const auto on_device = [&](const Tensor& host) {
+    const Tensor device = arena.take(host.dtype(), host.shape());
+    kernels_.copy_to(host, device);
+    return device;
+  };
+
+  Conditioning result;
+  result.text = arena.take(stream_, {batch, prompt.rows, hidden});
+  result.modulation = arena.take(stream_, {steps, batch, layout_.columns()});
+  result.rope = on_device(rope_table(config_.axes, prompt.rows, inputs.height, inputs.width));
+  weights_.context_embedder.run(kernels_, {.x = prompt}, result.text);
+
+  // (time + guidance) + pooled, each sum rounded to the stream, for each step and picture.
+  Arena::Scope scope(arena);
+  std::vector<float> times;
+  for (const float time : inputs.times) times.push_back(model_time(time, stream_));
+  Rows time = embed(weights_.time, on_device(sinusoids(times, stream_)));
+  if (config_.guidance) {
+    const float scale[] = {model_guidance(inputs.guidance, stream_)};
+    Rows guidance = embed(weights_.guidance, on_device(sinusoids(scale, stream_)));
+    guidance.rows = steps;
+    guidance.row_stride = 0;
+    kernels_.apply({.residual = guidance}, time, time);
+  }
+  const Rows pooled = batch_as_rows(embed(weights_.pooled, inputs.pooled));
+  Rows time_for_each = rows_as_batch(time);
+  time_for_each.rows = batch;
+  time_for_each.row_stride = 0;
+  const Tensor sum = arena.take(stream_, {steps, batch, hidden});
+  kernels_.apply({.residual = repeated(pooled, steps)}, time_for_each, sum);
+
+  const Rows all = result.modulation.reshaped({steps * batch, 1, layout_.columns()});
+  std::vector<Linears::Target> targets;
+  int64_t begin = 0;
+  for (size_t i = 0; i < weights_.modulation.size(); ++i) {
+    const int64_t columns = weights_.modulation.out(i);
+    targets.push_back({all.columns(begin, columns), {}});
+    begin += columns;
+  }
+  weights_.modulation.run(
+      kernels_, {.x = sum.reshaped({steps * batch, 1, hidden}), .act = Act::silu}, targets);
+  return result;
+}
+
+// The buffers and constants of one call of velocity().
+struct FluxTransformer::Step {
+  Rows modulation;  // [batch, 1, columns]
+  Rows joint;       // [batch, text | image, hidden]: the state
+  Rows wide;        // [batch, text | image, 3 hidden + mlp]: q, k, v and the MLP's inner values
+  Rows attended;    // [batch, text | image, hidden]
+  const Tensor& rope;
+  int64_t text = 0, image = 0;  // tokens
+
+  Rows vector(int64_t column, int64_t index) const {
+    return modulation.columns(column + index * joint.cols, joint.cols);
+  }
+  // LayerNorm of rows of the state with shift and scale at `index` and the next one.
+  Producer normed(const Rows& rows, int64_t column, int64_t index) const {
+    return {.kind = Producer::Kind::layer_norm,
+            .x = rows,
+            .shift = vector(column, index),
+            .scale = vector(column, index + 1),
+            .eps = kNormEps};
+  }
+  // q, k, v: the first columns of `wide`.
+  Rows part(int64_t index) const { return wide.columns(index * joint.cols, joint.cols); }
+  Rows inner() const { return wide.columns(3 * joint.cols, wide.cols - 3 * joint.cols); }
+};
+
+void FluxTransformer::attend(const Step& step) const {
+  kernels_.attention({.q = step.part(0),
+                      .k = step.part(1),
+                      .v = step.part(2),
+                      .out = step.attended,
+                      .heads = config_.heads,
+                      .scale = 1 / std::sqrt(static_cast<float>(config_.head_dim))});
+}
+
+void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
+                                 const Step& step) const {
+  // Both streams do the same, each with its own rows, weights and modulation: shift, scale and gate
+  // of the attention, then of the MLP.
+  struct Part {
+    const FluxStream& weights;
+    int64_t begin, count, column;
+  };
+  const Part parts[] = {{block.text, 0, step.text, layout_.text(index)},
+                        {block.image, step.text, step.image, layout_.image(index)}};
+  for (const Part& part : parts) {
+    const auto rows = [&part](const Rows& all) { return all.middle(part.begin, part.count); };
+    const Rows q = rows(step.part(0)), k = rows(step.part(1)), v = rows(step.part(2));
+    part.weights.qkv.run(kernels_, step.normed(rows(step.joint), part.column, 0),
+                         {{q, {}}, {k, {}}, {v, {}}});
+    kernels_.qk_norm_rope(q, k, part.weights.q_norm, part.weights.k_norm,
+                          step.rope.slice(part.begin, part.begin + part.count), kNormEps);
+  }
+  attend(step);
+  for (const Part& part : parts) {
+    const Rows state = step.joint.middle(part.begin, part.count);
+    const Rows inner = step.inner().middle(part.begin, part.count);
+    part.weights.out.run(kernels_, {.x = step.attended.middle(part.begin, part.count)}, state,
+                         {.gate = step.vector(part.column, 2), .residual = state});
+    part.weights.up.run(kernels_, step.normed(state, part.column, 3), inner,
+                        {.act = Act::gelu_tanh});
+    part.weights.down.run(kernels_, {.x = inner}, state,
+                          {.gate = step.vector(part.column, 5), .residual = state});
+  }
+}
+
+void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
+                                 const Step& step) const {
+  const int64_t column = layout_.single(index);
+  block.qkv_mlp.run(kernels_, step.normed(step.joint, column, 0),
+                    {{step.part(0), {}},
+                     {step.part(1), {}},
+                     {step.part(2), {}},
+                     {step.inner(), {.act = Act::gelu_tanh}}});
+  kernels_.qk_norm_rope(step.part(0), step.part(1), block.q_norm, block.k_norm, step.rope,
+                        kNormEps);
+  attend(step);
+  const Epilogue into_state = {.gate = step.vector(column, 2), .residual = step.joint};
+  block.out_attention.run(kernels_, {.x = step.attended}, step.joint, into_state);
+  block.out_mlp.run(kernels_, {.x = step.inner()}, step.joint, into_state);
+}
+
+void FluxTransformer::velocity(const Conditioning& conditioning, int64_t step_index,
+                               const Rows& latents, const Rows& out,
+                               const CancelToken& cancel) const {
+  Arena& arena = kernels_.arena();
+  Arena::Scope scope(arena);
+  const int64_t hidden = config_.hidden();
+  const int64_t batch = latents.batch;
+  const int64_t text = conditioning.text.dim(1), image = latents.rows;
+  if (step_index < 0 || step_index >= conditioning.modulation.dim(0) ||
+      batch != conditioning.text.dim(0) || text + image != conditioning.rope.dim(0)) {
+    fail(ErrorCode::internal, "step {} on {} x {} latents does not fit its conditioning",
+         step_index, batch, image);
+  }
+  const Step step = {
+      .modulation = rows_as_batch(conditioning.modulation.slice(step_index, step_index + 1)
+                                      .reshaped({batch, layout_.columns()})),
+      .joint = arena.take(stream_, {batch, text + image, hidden}),
+      .wide = arena.take(stream_, {batch, text + image, 3 * hidden + config_.mlp()}),
+      .attended = arena.take(stream_, {batch, text + image, hidden}),
+      .rope = conditioning.rope,
+      .text = text,
+      .image = image};
+
+  kernels_.produce({.x = conditioning.text}, step.joint.middle(0, text));
+  const Rows picture = step.joint.middle(text, image);
+  weights_.x_embedder.run(kernels_, {.x = latents}, picture);
+  for (size_t i = 0; i < weights_.double_blocks.size(); ++i) {
+    cancel.check();
+    run_double(weights_.double_blocks[i], static_cast<int64_t>(i), step);
+  }
+  for (size_t i = 0; i < weights_.single_blocks.size(); ++i) {
+    cancel.check();
+    run_single(weights_.single_blocks[i], static_cast<int64_t>(i), step);
+  }
+  // norm_out keeps (scale, shift), the blocks (shift, scale).
+  weights_.proj_out.run(kernels_,
+                        {.kind = Producer::Kind::layer_norm,
+                         .x = picture,
+                         .shift = step.vector(layout_.last(), 1),
+                         .scale = step.vector(layout_.last(), 0),
+                         .eps = kNormEps},
+                        out);
+}
+
+}  // namespace fluxq

@@ -1,0 +1,224 @@
+#include "models/vae/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fluxq {
+namespace {
+
+constexpr float kNormEps = 1e-6f;
+constexpr int64_t kPictureChannels = 3;
+// Pictures are decoded together while one activation of all of them stays below this: 256 MiB in
+// bf16. A larger batch is no faster.
+constexpr int64_t kElementsAtOnce = int64_t{1} << 27;
+
+VaeNorm norm_weights(WeightSource& source, const std::string& name, int64_t channels) {
+  return {source.tensor(name + ".weight", {channels}), source.tensor(name + ".bias", {channels})};
+}
+
+VaeResnet resnet_weights(WeightSource& source, const std::string& name, int64_t in, int64_t out) {
+  VaeResnet resnet;
+  resnet.norm1 = norm_weights(source, name + ".norm1", in);
+  resnet.conv1 = source.conv(name + ".conv1", out, in, 3);
+  resnet.norm2 = norm_weights(source, name + ".norm2", out);
+  resnet.conv2 = source.conv(name + ".conv2", out, out, 3);
+  if (in != out) resnet.shortcut = source.conv(name + ".conv_shortcut", out, in, 1);
+  return resnet;
+}
+
+VaeWeights load(const VaeConfig& config, WeightLoader& loader) {
+  static constexpr std::string_view kUnused[] = {"encoder.", "quant_conv."};
+  loader.check(VaeDecoder::plan(config), {}, kUnused);
+  return VaeWeights(config, loader);
+}
+
+}  // namespace
+
+VaeWeights::VaeWeights(const VaeConfig& config, WeightSource& source) {
+  const int64_t latent = config.latent_channels, deepest = config.channels.back();
+  if (config.post_quant_conv) post_quant = source.conv("post_quant_conv", latent, latent, 1);
+  conv_in = source.conv("decoder.conv_in", deepest, latent, 3);
+  mid.push_back(resnet_weights(source, "decoder.mid_block.resnets.0", deepest, deepest));
+  if (config.mid_attention) {
+    const std::string name = "decoder.mid_block.attentions.0.";
+    attention_norm = norm_weights(source, name + "group_norm", deepest);
+    attention_qkv = std::vector{source.linear(name + "to_q", deepest, deepest),
+                                source.linear(name + "to_k", deepest, deepest),
+                                source.linear(name + "to_v", deepest, deepest)};
+    attention_out = source.linear(name + "to_out.0", deepest, deepest);
+  }
+  mid.push_back(resnet_weights(source, "decoder.mid_block.resnets.1", deepest, deepest));
+
+  int64_t in = deepest;
+  for (size_t i = 0; i < config.channels.size(); ++i) {
+    const int64_t out = config.channels[config.channels.size() - 1 - i];
+    const std::string name = fmt::format("decoder.up_blocks.{}.", i);
+    VaeUpBlock block;
+    for (int64_t j = 0; j <= config.layers_per_block; ++j) {
+      block.resnets.push_back(
+          resnet_weights(source, fmt::format("{}resnets.{}", name, j), j == 0 ? in : out, out));
+    }
+    if (i + 1 < config.channels.size())
+      block.upsampler = source.conv(name + "upsamplers.0.conv", out, out, 3);
+    up.push_back(std::move(block));
+    in = out;
+  }
+  norm_out = norm_weights(source, "decoder.conv_norm_out", config.channels.front());
+  conv_out = source.conv("decoder.conv_out", kPictureChannels, config.channels.front(), 3);
+}
+
+// The picture in the making, and two more buffers of the largest size that it takes on the way.
+class VaeDecoder::Canvas {
+ public:
+  Canvas(Arena& arena, DType dtype, int64_t elements, Shape size) : size_(std::move(size)) {
+    for (Tensor& buffer : buffers_) buffer = arena.take(dtype, {elements});
+  }
+
+  int64_t channels() const { return size_[3]; }
+  Tensor current() const { return view(0, size_); }
+  // A buffer for the current size with that many channels.
+  Tensor scratch(int index, int64_t channels) const {
+    return view(index, {size_[0], size_[1], size_[2], channels});
+  }
+  // Buffer `index` is the current picture from now on, `scale` times as high and wide.
+  void advance(int index, int64_t channels, int64_t scale = 1) {
+    std::swap(buffers_[0], buffers_[static_cast<size_t>(index)]);
+    size_ = {size_[0], size_[1] * scale, size_[2] * scale, channels};
+  }
+  Tensor upsampled(int index) const {
+    return view(index, {size_[0], 2 * size_[1], 2 * size_[2], size_[3]});
+  }
+
+ private:
+  Tensor view(int index, const Shape& shape) const {
+    return buffers_[static_cast<size_t>(index)].slice(0, element_count(shape)).reshaped(shape);
+  }
+  Tensor buffers_[3];
+  Shape size_;  // [batch, height, width, channels] of the current picture
+};
+
+WeightPlan VaeDecoder::plan(const VaeConfig& config) {
+  WeightPlan plan;
+  VaeWeights(config, plan);
+  return plan;
+}
+
+VaeDecoder::VaeDecoder(const VaeConfig& config, WeightLoader& loader)
+    : config_(config),
+      kernels_(loader.kernels()),
+      stream_(loader.stream()),
+      weights_(load(config, loader)) {}
+
+void VaeDecoder::norm(const Tensor& x, const VaeNorm& weights, bool silu, const Tensor& out) const {
+  kernels_.group_norm(x, config_.groups, weights.weight, weights.bias, kNormEps, silu, out);
+}
+
+// x + conv2(silu(norm2(conv1(silu(norm1(x)))))), x through the shortcut where there is one.
+void VaeDecoder::run_resnet(const VaeResnet& resnet, Canvas& canvas) const {
+  const Tensor x = canvas.current();
+  const int64_t in = canvas.channels(), out = resnet.conv1->out_channels;
+  norm(x, resnet.norm1, true, canvas.scratch(1, in));
+  kernels_.conv2d(canvas.scratch(1, in), *resnet.conv1, false, {}, canvas.scratch(2, out));
+  norm(canvas.scratch(2, out), resnet.norm2, true, canvas.scratch(1, out));
+  Tensor residual = x;
+  int target = 2;
+  if (resnet.shortcut) {
+    residual = canvas.scratch(2, out);
+    kernels_.conv2d(x, *resnet.shortcut, false, {}, residual);
+    target = 0;  // x is not needed any more
+  }
+  kernels_.conv2d(canvas.scratch(1, out), *resnet.conv2, false, residual,
+                  canvas.scratch(target, out));
+  canvas.advance(target, out);
+}
+
+// x + out(attention(norm(x))) over all pixels, one head.
+void VaeDecoder::run_attention(Canvas& canvas) const {
+  Arena& arena = kernels_.arena();
+  Arena::Scope scope(arena);
+  const Tensor x = canvas.current();
+  const int64_t batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
+  const Shape rows = {batch, pixels, channels};
+  norm(x, weights_.attention_norm, false, canvas.scratch(1, channels));
+  const Tensor normed = canvas.scratch(1, channels).reshaped(rows);
+  const Tensor attended = canvas.scratch(2, channels).reshaped(rows);
+  const Rows qkv = arena.take(stream_, {batch, pixels, 3 * channels});
+  const Rows q = qkv.columns(0, channels), k = qkv.columns(channels, channels),
+             v = qkv.columns(2 * channels, channels);
+  weights_.attention_qkv.run(kernels_, {.x = normed}, {{q, {}}, {k, {}}, {v, {}}});
+  kernels_.attention({.q = q,
+                      .k = k,
+                      .v = v,
+                      .out = attended,
+                      .scale = 1 / std::sqrt(static_cast<float>(channels))});
+  const Tensor state = x.reshaped(rows);
+  weights_.attention_out.run(kernels_, {.x = attended}, state, {.residual = state});
+}
+
+void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
+                            const Tensor& pictures, const CancelToken& cancel) const {
+  Arena& arena = kernels_.arena();
+  Arena::Scope scope(arena);
+  const Shape size = {latents.batch, 2 * height, 2 * width, config_.latent_channels};
+  Canvas canvas(arena, stream_, latents.batch * largest_activation(height, width), size);
+  kernels_.unpack_latents(latents, config_.scaling, config_.shift, canvas.current());
+  const auto convolve = [&](const ConvWeight& weight, bool upsample) {
+    cancel.check();
+    const int64_t out = weight.out_channels;
+    const Tensor to = upsample ? canvas.upsampled(1) : canvas.scratch(1, out);
+    kernels_.conv2d(canvas.current(), weight, upsample, {}, to);
+    canvas.advance(1, out, upsample ? 2 : 1);
+  };
+  const auto resnet = [&](const VaeResnet& weights) {
+    cancel.check();
+    run_resnet(weights, canvas);
+  };
+
+  if (weights_.post_quant) convolve(*weights_.post_quant, false);
+  convolve(*weights_.conv_in, false);
+  resnet(weights_.mid[0]);
+  if (config_.mid_attention) run_attention(canvas);
+  resnet(weights_.mid[1]);
+  for (const VaeUpBlock& block : weights_.up) {
+    for (const VaeResnet& weights : block.resnets) resnet(weights);
+    if (block.upsampler) convolve(*block.upsampler, true);
+  }
+  cancel.check();
+  const Tensor normed = canvas.scratch(1, canvas.channels());
+  norm(canvas.current(), weights_.norm_out, true, normed);
+  kernels_.conv2d(normed, *weights_.conv_out, false, {}, pictures);
+}
+
+// Elements of the largest activation of one picture: at each scale the block before gives its
+// channels.
+int64_t VaeDecoder::largest_activation(int64_t height, int64_t width) const {
+  int64_t pixels = 4 * height * width;
+  int64_t largest = pixels * std::max(config_.latent_channels, config_.channels.back());
+  int64_t before = config_.channels.back();
+  for (size_t i = config_.channels.size(); i-- > 0;) {
+    largest = std::max(largest, pixels * std::max(before, config_.channels[i]));
+    before = config_.channels[i];
+    if (i > 0) pixels *= 4;
+  }
+  return largest;
+}
+
+void VaeDecoder::decode(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,
+                        const CancelToken& cancel) const {
+  const Shape expected = {latents.batch, 2 * height * config_.scale(), 2 * width * config_.scale(),
+                          kPictureChannels};
+  if (latents.rows != height * width || latents.cols != 4 * config_.latent_channels ||
+      pictures.shape() != expected) {
+    fail(ErrorCode::internal, "decode: {} x {} latents give pictures {}, got {}", latents.rows,
+         latents.cols, to_string(expected), to_string(pictures.shape()));
+  }
+  const int64_t at_once = std::max<int64_t>(1, kElementsAtOnce / largest_activation(height, width));
+  for (int64_t begin = 0; begin < latents.batch; begin += at_once) {
+    const int64_t end = std::min(begin + at_once, latents.batch);
+    Rows few = latents.item(begin);
+    few.batch = end - begin;
+    decode_few(few, height, width, pictures.slice(begin, end), cancel);
+  }
+}
+
+}  // namespace fluxq

@@ -1,0 +1,203 @@
+#include "models/weights.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "base/text.h"
+
+namespace fluxq {
+namespace {
+
+int64_t sum(std::span<const int64_t> values) {
+  return std::accumulate(values.begin(), values.end(), int64_t{0});
+}
+
+// The number after `prefix` in "transformer_blocks.12.attn…", or -1.
+int64_t list_index(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) return -1;
+  name.remove_prefix(prefix.size());
+  int64_t index = -1;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  return error == std::errc() && index >= 0 ? index : -1;
+}
+
+// The scheme of a layer of this size: the recipe's, or the baseline when that one cannot pack it.
+Recipe::Choice choose_scheme(const Recipe& recipe, const std::string& layer, int64_t out,
+                             int64_t in) {
+  Recipe::Choice choice = recipe.choose(layer);
+  if (const auto reason = choice.scheme->refuses(out, in)) {
+    choice.reason = fmt::format("{} refuses it: {}", choice.scheme->info().name, *reason);
+    choice.scheme = &recipe.baseline();
+  }
+  return choice;
+}
+
+int64_t layout_bytes(const Scheme& scheme, int64_t out, int64_t in) {
+  int64_t bytes = 0;
+  for (const PartSpec& part : scheme.layout(out, in))
+    bytes += element_count(part.shape) * dtype_bytes(part.dtype);
+  return bytes;
+}
+
+}  // namespace
+
+// ---- WeightPlan
+
+std::vector<Linear> WeightPlan::split_linear(const std::string& name, int64_t out,
+                                             std::span<const int64_t> columns, bool bias) {
+  entries_.push_back({Entry::Kind::linear, name, {out, sum(columns)}, bias});
+  return std::vector<Linear>(columns.size());
+}
+
+Tensor WeightPlan::tensor(const std::string& name, Shape shape) {
+  entries_.push_back({Entry::Kind::tensor, name, std::move(shape), false});
+  return {};
+}
+
+std::shared_ptr<ConvWeight> WeightPlan::conv(const std::string& name, int64_t out, int64_t in,
+                                             int64_t kernel) {
+  entries_.push_back({Entry::Kind::conv, name, {out, in, kernel, kernel}, true});
+  return nullptr;
+}
+
+std::vector<ExpectedTensor> WeightPlan::expected() const {
+  std::vector<ExpectedTensor> expected;
+  for (const Entry& entry : entries_) {
+    if (entry.kind == Entry::Kind::tensor) {
+      expected.push_back({entry.name, entry.shape});
+      continue;
+    }
+    expected.push_back({entry.name + ".weight", entry.shape});
+    if (entry.bias) expected.push_back({entry.name + ".bias", {entry.shape[0]}});
+  }
+  return expected;
+}
+
+std::vector<std::string> WeightPlan::layers(std::string_view part) const {
+  std::vector<std::string> layers;
+  for (const Entry& entry : entries_)
+    if (entry.kind == Entry::Kind::linear) layers.push_back(fmt::format("{}.{}", part, entry.name));
+  return layers;
+}
+
+int64_t WeightPlan::parameters() const {
+  int64_t count = 0;
+  for (const Entry& entry : entries_)
+    count += element_count(entry.shape) + (entry.bias ? entry.shape[0] : 0);
+  return count;
+}
+
+int64_t WeightPlan::bytes(std::string_view part, const Recipe& recipe) const {
+  const int64_t element = dtype_bytes(recipe.stream());
+  int64_t bytes = 0;
+  for (const Entry& entry : entries_) {
+    if (entry.bias) bytes += entry.shape[0] * element;
+    if (entry.kind != Entry::Kind::linear) {
+      bytes += element_count(entry.shape) * element;
+      continue;
+    }
+    const int64_t out = entry.shape[0], in = entry.shape[1];
+    const std::string layer = fmt::format("{}.{}", part, entry.name);
+    bytes += layout_bytes(*choose_scheme(recipe, layer, out, in).scheme, out, in);
+  }
+  return bytes;
+}
+
+// ---- DeviceSchemes
+
+std::shared_ptr<SchemeKernels> DeviceSchemes::on_device(const Scheme& scheme) {
+  std::shared_ptr<SchemeKernels>& kernels = kernels_of_[&scheme];
+  if (!kernels) kernels = scheme.on(kernels_);
+  return kernels;
+}
+
+// ---- WeightLoader
+
+WeightLoader::WeightLoader(const TensorStore& store, std::string part, const Recipe& recipe,
+                           DeviceSchemes& schemes, Progress& progress, const CancelToken& cancel)
+    : store_(store),
+      part_(std::move(part)),
+      recipe_(recipe),
+      schemes_(schemes),
+      progress_(progress),
+      cancel_(cancel) {}
+
+void WeightLoader::check(const WeightPlan& plan, std::span<const List> lists,
+                         std::span<const std::string_view> unused) {
+  const std::vector<ExpectedTensor> expected = plan.expected();
+  for (const std::string& warning : check_expected(store_, expected, unused))
+    progress_.warn(warning);
+  for (const std::string& name : store_.names()) {
+    for (const List& list : lists) {
+      if (list_index(name, list.prefix) < list.count) continue;
+      fail(ErrorCode::corrupt_file,
+           "{}: tensor {}: expected {} entries in the list \"{}\" (config.json), got more",
+           store_.path().string(), in_quotes(name), list.count, list.prefix);
+    }
+  }
+  progress_.begin(fmt::format("load {}", part_), static_cast<int64_t>(expected.size()));
+}
+
+Tensor WeightLoader::read(const std::string& name) {
+  cancel_.check();
+  Tensor tensor = store_.read(name, cancel_);
+  progress_.update(++tensors_done_);
+  return tensor;
+}
+
+// The one place that knows how a layer's weight lies in a checkpoint: as a plain tensor, packed
+// here by the scheme.
+PackedWeight WeightLoader::packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
+                                         int64_t in) {
+  const Tensor weight = read(name + ".weight");
+  PackedWeight packed = scheme.pack(weight, fmt::format("{}.{}.weight", part_, name));
+  if (packed.out != out || packed.in != in)
+    fail(ErrorCode::internal, "{}: packed as [{}, {}], expected [{}, {}]", name, packed.out,
+         packed.in, out, in);
+  return packed;
+}
+
+std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t out,
+                                               std::span<const int64_t> columns, bool bias) {
+  const int64_t in = sum(columns);
+  const std::string layer = fmt::format("{}.{}", part_, name);
+  const Recipe::Choice choice = choose_scheme(recipe_, layer, out, in);
+  const std::shared_ptr<SchemeKernels> kernels = schemes_.on_device(*choice.scheme);
+  const PackedWeight packed = packed_weight(*choice.scheme, name, out, in);
+  LayerCoverage coverage = {.layer = layer,
+                            .scheme = choice.scheme->info().name,
+                            .reason = choice.reason,
+                            .out = out,
+                            .in = in,
+                            .packed_bytes = packed.bytes(),
+                            .kernel = kernels->kernel_name(),
+                            .fused = kernels->fused()};
+  std::vector<Linear> parts;
+  int64_t begin = 0;
+  for (const int64_t count : columns) {
+    const bool is_last = parts.size() + 1 == columns.size();
+    const std::shared_ptr<DeviceWeight> weight = kernels->load(packed, begin, count);
+    const Tensor added = bias && is_last ? tensor(name + ".bias", {out}) : Tensor();
+    parts.emplace_back(kernels, weight, added, Tensor());
+    coverage.resident_bytes += weight->bytes;
+    begin += count;
+  }
+  coverage_.push_back(std::move(coverage));
+  return parts;
+}
+
+Tensor WeightLoader::tensor(const std::string& name, Shape shape) {
+  const Tensor host = read(name);
+  return kernels().upload(converted(host, stream()).reshaped(std::move(shape)));
+}
+
+std::shared_ptr<ConvWeight> WeightLoader::conv(const std::string& name, int64_t out, int64_t in,
+                                               int64_t kernel) {
+  const Tensor weight = read(name + ".weight");
+  const Tensor bias = read(name + ".bias");
+  return kernels().load_conv(weight.reshaped({out, in, kernel, kernel}), bias.reshaped({out}),
+                             stream());
+}
+
+}  // namespace fluxq
