@@ -159,6 +159,17 @@ void atomic_write(const std::filesystem::path& path, std::span<const std::byte> 
   file.commit();
 }
 
+std::vector<std::string> list_folder(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error))
+    names.push_back(entry->path().filename().string());
+  if (error) fail_errno(fmt::format("cannot list {}", folder.string()), error.value());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 uint64_t available_disk_bytes(const std::filesystem::path& path) {
   std::filesystem::path existing = std::filesystem::absolute(path);
   struct statvfs status = {};

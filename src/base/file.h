@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -101,6 +102,9 @@ void atomic_write(const std::filesystem::path& path, std::span<const std::byte> 
 inline void atomic_write(const std::filesystem::path& path, std::string_view text) {
   atomic_write(path, std::as_bytes(std::span(text)));
 }
+
+/// The names in a folder, sorted by bytes. not_found, or io if it cannot be listed or is no folder.
+std::vector<std::string> list_folder(const std::filesystem::path& folder);
 
 /// Bytes that this user may still write to the file system where `path` is, or, if `path` does not
 /// exist yet, where its nearest existing parent is.

@@ -160,6 +160,15 @@ TEST(AtomicFile, AFullDiskSaysSoAndLeavesTheOldFile) {
   EXPECT_EQ(files_in(folder), 1u);
 }
 
+TEST(ListFolder, GivesSortedNames) {
+  const TempFolder folder;
+  EXPECT_TRUE(list_folder(folder.path()).empty());
+  for (const char* name : {"b", "a", ".hidden", "B"}) atomic_write(folder / name, "");
+  EXPECT_EQ(list_folder(folder.path()), (std::vector<std::string>{".hidden", "B", "a", "b"}));
+  EXPECT_FLUXQ_ERROR(list_folder(folder / "gone"), not_found, "gone");
+  EXPECT_FLUXQ_ERROR(list_folder(folder / "a"), io, "Not a directory");
+}
+
 TEST(AvailableDiskBytes, LooksAtTheNearestFolderThatExists) {
   const TempFolder folder;
   EXPECT_GT(available_disk_bytes(folder.path()), 0u);

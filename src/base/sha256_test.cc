@@ -26,7 +26,7 @@ TEST(Sha256, OfAFileIsThatOfItsBytesAndStopsWhenAsked) {
   const TempFolder folder;
   const std::string two_blocks_and_a_bit((2 << 20) + 3, 'x');
   for (const std::string& text : {std::string(), std::string("abc"), two_blocks_and_a_bit}) {
-    atomic_write(folder / "f", text);
+    write_test_file(folder / "f", text);
     EXPECT_EQ(sha256_file(folder / "f", CancelToken()), sha256_hex(text));
   }
   CancelToken cancel;

@@ -1,4 +1,4 @@
-/// For tests of all rooms: a folder that goes away, and an assertion on Error.
+/// For tests of all rooms: a folder that goes away, small files, and an assertion on Error.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "base/error.h"
@@ -33,6 +34,15 @@ class TempFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// Writes a small file the quick way (no fsync).
+inline void write_test_file(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::remove(path);  // ext4 flushes a file that is truncated and written again
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (!file) throw std::runtime_error("cannot write " + path.string());
+}
 
 }  // namespace fluxq
 

@@ -144,9 +144,10 @@ void check_coverage(const TensorEntries& tensors, uint64_t data_bytes, std::stri
 }  // namespace
 
 void check_tensor_name(std::string_view name, std::string_view where) {
-  if (name.empty() || name.size() > kMaxNameBytes || has_control_character(name))
+  if (name.empty() || name.size() > kMaxNameBytes || !is_utf8(name) || has_control_character(name))
     fail(ErrorCode::corrupt_file,
-         "{}: tensor name: expected 1 to {} bytes without control characters, got {} bytes: {}",
+         "{}: tensor name: expected 1 to {} bytes of UTF-8 without control characters, got {} "
+         "bytes: {}",
          where, kMaxNameBytes, name.size(), in_quotes(name));
 }
 

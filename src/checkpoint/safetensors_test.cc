@@ -74,7 +74,7 @@ TEST(SafetensorsFile, ContainersThatLieAreRefused) {
   const TempFolder folder;
   for (const auto& bad : cases) {
     SCOPED_TRACE(bad.message);
-    atomic_write(folder / "f", bad.bytes);
+    write_test_file(folder / "f", bad.bytes);
     EXPECT_FLUXQ_ERROR(SafetensorsFile(folder / "f"), corrupt_file, bad.message);
     EXPECT_FLUXQ_ERROR(SafetensorsFile(folder / "f"), corrupt_file, (folder / "f").string());
   }
@@ -91,7 +91,7 @@ TEST(SafetensorsFile, TheHeaderLimitHoldsAndCanBeRaised) {
                      "header of at most 16777216 bytes, got 16777217");
   EXPECT_NO_THROW(SafetensorsFile(folder / "f", limit + 1));
   // A file of holes stands for 100 MB of header: refused by its length, not read.
-  atomic_write(folder / "g", length_prefix(kFormatMaxHeaderBytes + 1));
+  write_test_file(folder / "g", length_prefix(kFormatMaxHeaderBytes + 1));
   fs::resize_file(folder / "g", kFormatMaxHeaderBytes + 100);
   EXPECT_FLUXQ_ERROR(SafetensorsFile(folder / "g", UINT64_MAX), corrupt_file,
                      "header of at most 100000000 bytes");

@@ -1,9 +1,7 @@
 #include "checkpoint/tensor_store.h"
 
-#include <algorithm>
 #include <set>
 
-#include "base/checked.h"
 #include "base/text.h"
 #include "checkpoint/shard_index.h"
 
@@ -27,17 +25,12 @@ fs::path find_weights(const fs::path& folder) {
       if (fs::path file = folder / (stem + std::string(suffix)); is_there(file)) return file;
   std::vector<std::string> candidates;
   std::string pickle;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  for (const std::string& name : list_folder(folder)) {
     if (name.starts_with('.')) continue;
     if (name.ends_with(".safetensors")) candidates.push_back(name);
     for (const std::string_view suffix : {".bin", ".ckpt", ".pt", ".pth"})
       if (name.ends_with(suffix)) pickle = name;
   }
-  if (error) fail(ErrorCode::io, "cannot list folder {}: {}", folder.string(), error.message());
-  std::sort(candidates.begin(), candidates.end());
   if (candidates.size() == 1) return folder / candidates.front();
   if (candidates.size() > 1)
     fail(ErrorCode::bad_argument,

@@ -15,8 +15,8 @@ constexpr std::string_view kIndex = "model.safetensors.index.json";
 
 // {"weight_map": {...}} from `map`, written as JSON members.
 void write_index(const fs::path& folder, std::string_view map, std::string_view metadata = "{}") {
-  atomic_write(folder / kIndex,
-               fmt::format(R"({{"metadata":{},"weight_map":{{{}}}}})", metadata, map));
+  write_test_file(folder / kIndex,
+                  fmt::format(R"({{"metadata":{},"weight_map":{{{}}}}})", metadata, map));
 }
 
 // Two shards, a.safetensors with x and y, b.safetensors with z, and their index.
@@ -63,7 +63,7 @@ TEST(TensorStore, FoldersWithoutAClearChoiceAreRefused) {
   const TempFolder folder;
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), not_found, "got none");
   EXPECT_FLUXQ_ERROR(TensorStore(folder / "gone"), not_found, "gone");
-  atomic_write(folder / "model.bin", "pickle");
+  write_test_file(folder / "model.bin", "pickle");
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), unsupported, "got the pickle model.bin");
   write_scalars(folder / "p.safetensors", {"x"});
   EXPECT_EQ(TensorStore(folder.path()).tensor_count(), 1u);
@@ -140,7 +140,7 @@ TEST(TensorStore, ShardsThatDisagreeWithTheIndexAreRefused) {
   write_index(folder.path(), R"("x":"a.safetensors","y":"a.safetensors","z":"b.safetensors")");
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), corrupt_file,
                      "tensor \"y\": expected it in one file, got it in b.safetensors too");
-  atomic_write(folder / "b.safetensors", "");
+  write_test_file(folder / "b.safetensors", "");
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), corrupt_file, "at least 8 bytes, got 0");
   fs::remove(folder / "b.safetensors");
   fs::create_directory(folder / "b.safetensors");
@@ -162,7 +162,7 @@ TEST(TensorStore, MalformedIndexesAreRefused) {
   write_shards(folder.path());
   const auto refused = [&](std::string_view index, std::string_view message) {
     SCOPED_TRACE(in_quotes(index));
-    atomic_write(folder / kIndex, index);
+    write_test_file(folder / kIndex, index);
     EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), corrupt_file, std::string(message));
   };
   refused("", "bad JSON");

@@ -22,7 +22,7 @@ inline std::string safetensors_bytes(std::string_view header, std::string_view d
 
 inline void write_safetensors(const std::filesystem::path& path, std::string_view header,
                               std::string_view data) {
-  atomic_write(path, safetensors_bytes(header, data));
+  write_test_file(path, safetensors_bytes(header, data));
 }
 
 /// A header with one F32 scalar per name, in this order, and its data of zeros.
