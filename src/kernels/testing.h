@@ -16,7 +16,7 @@ namespace fluxq::testing {
 
 /// Half the distance from 1 to the next number of the dtype: the largest relative error of rounding
 /// to it.
-inline double half_ulp(DType dtype) { return dtype == DType::bf16 ? 0x1p-9 : 0x1p-24; }
+inline double half_ulp(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : 0x1p-24; }
 
 /// Whether |got[i] - expected[i]| <= tolerance[i] for every i. A NaN or infinity anywhere and
 /// lengths that differ are failures; so are no values at all.
