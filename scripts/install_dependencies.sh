@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache pkg-config
-  libdnnl-dev libsentencepiece-dev nlohmann-json3-dev libcli11-dev libfmt-dev
+  libdnnl-dev libutf8proc-dev nlohmann-json3-dev libcli11-dev libfmt-dev
   libpng-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev)
 if [[ ${1:-build} == test ]]; then
   packages+=(libgtest-dev libgmock-dev python3 clang-format-14)
