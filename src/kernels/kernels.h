@@ -70,8 +70,8 @@ struct Attention {
   Rows out{};     ///< [batch, queries, heads * dim]
   int64_t heads = 1;
   float scale = 1;
-  Tensor bias{};  ///< f32 [heads, queries, keys] added to the scaled scores, or empty (T5's
-                  ///< relative positions)
+  Tensor bias{};        ///< f32 [heads, queries, keys] added to the scaled scores, or empty (T5's
+                        ///< relative positions)
   bool causal = false;  ///< query i sees keys 0..i
 };
 
@@ -130,11 +130,11 @@ class Kernels {
                                                 DType stream) = 0;
   /// out [B, H', W', O] = conv(x [B, H, W, C]) + bias (+ residual [B, H', W', O] or empty); stride
   /// 1, zero padding kernel / 2. With `upsample`, x is doubled in height and width (nearest) first:
-  /// H' = 2H.
+  /// H' = 2H. `residual` may be `out`.
   virtual void conv2d(const Tensor& x, const ConvWeight& weight, bool upsample,
                       const Tensor& residual, const Tensor& out) = 0;
   /// GroupNorm over [H, W, C / groups], then * weight[C] + bias[C], then SiLU if asked. x, out [B,
-  /// H, W, C].
+  /// H, W, C]; `out` may be x.
   virtual void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                           float eps, bool silu, const Tensor& out) = 0;
   /// FLUX's packed tokens to the decoder's input: out [B, h, w, c] = latents [B, (h/2) (w/2), 4 c]
