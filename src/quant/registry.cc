@@ -5,16 +5,7 @@
 #include "quant/scheme.h"
 
 // In the order of documents.
-// clang-format off
-#define FLUXQ_SCHEMES(scheme) \
-  scheme(f32)      \
-  scheme(bf16)     \
-  scheme(fp8dqrow) \
-  scheme(fp8dq)    \
-  scheme(int8dq)   \
-  scheme(int4wo)   \
-  // end of the table
-// clang-format on
+#define FLUXQ_SCHEMES(scheme) scheme(f32) scheme(bf16)
 
 namespace fluxq {
 
