@@ -108,19 +108,25 @@ PartWriter::PartWriter(const fs::path& folder, const std::string& stem,
                        std::span<const TensorSpec> specs, const Metadata& metadata,
                        uint64_t max_shard_bytes)
     : folder_(folder) {
-  std::vector<std::vector<TensorSpec>> shards(1);
+  std::vector<std::vector<TensorSpec>> shards;
+  std::vector<TensorSpec> current;
   uint64_t total_bytes = 0;
-  uint64_t shard_bytes = 0;
+  uint64_t current_bytes = 0;
   for (const TensorSpec& spec : specs) {
     const uint64_t bytes = spec_bytes(spec);
-    if (shard_bytes + bytes > max_shard_bytes && !shards.back().empty()) {
-      shards.emplace_back();
-      shard_bytes = 0;
-    }
-    shards.back().push_back(spec);
-    shard_bytes += bytes;
     total_bytes += bytes;
+    if (bytes > max_shard_bytes) {
+      shards.push_back({spec});
+      continue;
+    }
+    if (current_bytes + bytes > max_shard_bytes) {
+      shards.push_back(std::exchange(current, {}));
+      current_bytes = 0;
+    }
+    current.push_back(spec);
+    current_bytes += bytes;
   }
+  if (!current.empty() || shards.empty()) shards.push_back(current);
   if (const uint64_t available = available_disk_bytes(folder); available < total_bytes)
     fail(ErrorCode::disk_full, "cannot write {}: expected {} bytes of free space, got {}",
          folder.string(), total_bytes, available);

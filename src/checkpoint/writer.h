@@ -56,7 +56,8 @@ void save_safetensors(const std::filesystem::path& path,
 
 /// A part of a model: "STEM.safetensors", or, when that would be larger than `max_shard_bytes`,
 /// "STEM-00001-of-0000N.safetensors" … and "STEM.safetensors.index.json" as huggingface_hub writes
-/// them. Shards take the tensors in the order given.
+/// them. Shards take the tensors in the order given, but one larger than `max_shard_bytes` has a
+/// shard of its own.
 class PartWriter {
  public:
   static constexpr uint64_t kDefaultShardBytes = 5'000'000'000;

@@ -5,7 +5,16 @@
 #include "quant/scheme.h"
 
 // In the order of documents.
-#define FLUXQ_SCHEMES(scheme) scheme(f32) scheme(bf16)
+// clang-format off
+#define FLUXQ_SCHEMES(scheme) \
+  scheme(f32)      \
+  scheme(bf16)     \
+  scheme(fp8dqrow) \
+  scheme(fp8dq)    \
+  scheme(int8dq)   \
+  scheme(int4wo)   \
+  // end of the table
+// clang-format on
 
 namespace fluxq {
 

@@ -89,34 +89,4 @@ Prepared prepare_as_is(CpuKernels& kernels, const Producer& input, DType stream)
   return {out, {}};
 }
 
-Rows produce_bf16(CpuKernels& kernels, const Producer& input) {
-  return prepare_as_is(kernels, input, DType::bf16).codes;
-}
-
-void for_each_row(CpuKernels& kernels, const Rows& rows,
-                  const std::function<void(int64_t, int64_t)>& body) {
-  constexpr int64_t kRowsPerPiece = 16;  // enough work to be worth handing out
-  const int64_t count = rows.batch * rows.rows;
-  const int64_t pieces = (count + kRowsPerPiece - 1) / kRowsPerPiece;
-  kernels.pool().parallel_for(pieces, [&](int64_t piece, int) {
-    const int64_t end = std::min(count, (piece + 1) * kRowsPerPiece);
-    for (int64_t i = piece * kRowsPerPiece; i < end; ++i) body(i / rows.rows, i % rows.rows);
-  });
-}
-
-Prepared prepare_per_token(CpuKernels& kernels, const Producer& input, DType codes,
-                           TokenQuantizer quantize) {
-  const Rows& x = input.x;
-  Prepared prepared;
-  prepared.codes = kernels.arena().take(codes, {x.batch, x.rows, x.cols});
-  prepared.scale = kernels.arena().take(DType::f32, {x.batch * x.rows});
-  Arena::Scope scope(kernels.arena());
-  const Rows values = produce_bf16(kernels, input);
-  for_each_row(kernels, values, [&](int64_t batch, int64_t row) {
-    prepared.scale.data<float>()[batch * x.rows + row] =
-        quantize(values.row<bf16>(batch, row), x.cols, prepared.codes.at(batch, row));
-  });
-  return prepared;
-}
-
 }  // namespace fluxq

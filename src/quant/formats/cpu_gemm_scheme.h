@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/row_values.h"
 #include "quant/scheme.h"
 
 namespace fluxq {
@@ -44,17 +45,28 @@ class CpuGemmScheme : public SchemeKernels {
 /// producer's own tensor when it is nothing more.
 Prepared prepare_as_is(CpuKernels& kernels, const Producer& input, DType stream);
 
-/// The producer's value rounded to bf16, [batch, rows, cols], in scratch memory of the caller's
-/// scope.
-Rows produce_bf16(CpuKernels& kernels, const Producer& input);
-
-/// Calls body(batch, row) for every row of `rows`, on all threads.
-void for_each_row(CpuKernels& kernels, const Rows& rows,
-                  const std::function<void(int64_t batch, int64_t row)>& body);
-
-/// prepare() of a scheme with one scale per token: quantize(values, cols, codes) returns the scale.
-using TokenQuantizer = float (*)(const bf16* values, int64_t cols, void* codes);
-Prepared prepare_per_token(CpuKernels& kernels, const Producer& input, DType codes,
-                           TokenQuantizer quantize);
+/// prepare() of a scheme with one scale per token: quantize(x, count, codes) fills a row's codes
+/// from floats that hold bf16 values and returns its scale. Rows go from the producer to their
+/// codes without a tensor between.
+template <typename Code>
+Prepared prepare_per_token(CpuKernels& kernels, const Producer& input,
+                           float (*quantize)(const float*, int64_t, Code*)) {
+  const Rows& x = input.x;
+  Prepared prepared;
+  prepared.codes = kernels.arena().take(kDTypeOf<Code>, {x.batch, x.rows, x.cols});
+  prepared.scale = kernels.arena().take(DType::f32, {x.batch * x.rows});
+  float* scale = prepared.scale.data<float>();
+  Arena::Scope scope(kernels.arena());
+  const cpu::RowProducer producer(kernels, input);
+  const Tensor buffer = kernels.arena().take(DType::f32, {kernels.pool().size(), x.cols});
+  cpu::for_each_row(kernels.pool(), x.batch, x.rows, x.cols,
+                    [&](int64_t batch, int64_t row, int worker) {
+                      float* values = buffer.data<float>() + worker * x.cols;
+                      producer.row(batch, row, values);
+                      scale[batch * x.rows + row] =
+                          quantize(values, x.cols, prepared.codes.row<Code>(batch, row));
+                    });
+  return prepared;
+}
 
 }  // namespace fluxq

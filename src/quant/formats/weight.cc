@@ -1,48 +1,66 @@
 #include "quant/formats/weight.h"
 
 #include <cmath>
+#include <limits>
 
 namespace fluxq {
 namespace {
 
-// Exponent all ones: NaN or Inf.
+// Magnitudes compare as bit patterns; those of Inf and NaN are the largest.
 template <typename Bits>
-int64_t first_not_finite(const Bits* bits, int64_t count, Bits exponent) {
+int64_t first_above(const Bits* bits, int64_t count, Bits largest) {
+  constexpr Bits kNoSign = static_cast<Bits>(~Bits{0}) >> 1;
   for (int64_t i = 0; i < count; ++i) {
-    if ((bits[i] & exponent) == exponent) return i;
+    if ((bits[i] & kNoSign) > largest) return i;
   }
   return -1;
 }
 
-int64_t first_not_finite(const Tensor& tensor) {
+int64_t first_above(const Tensor& tensor, float largest) {
+  const auto bits = std::bit_cast<uint32_t>(largest);
   if (tensor.dtype() == DType::f32)
-    return first_not_finite<uint32_t>(static_cast<const uint32_t*>(tensor.raw()), tensor.elements(),
-                                      0x7f800000);
-  return first_not_finite<uint16_t>(static_cast<const uint16_t*>(tensor.raw()), tensor.elements(),
-                                    0x7f80);
+    return first_above(static_cast<const uint32_t*>(tensor.raw()), tensor.elements(), bits);
+  return first_above(static_cast<const uint16_t*>(tensor.raw()), tensor.elements(),
+                     static_cast<uint16_t>(bits >> 16));
+}
+
+// The weight in `dtype`, all magnitudes at most `largest`, or Error(numeric).
+Tensor bounded_weight(const Tensor& weight, DType dtype, float largest, std::string_view name) {
+  if (weight.rank() != 2)
+    fail(ErrorCode::internal, "weight {}: expected shape [out, in], got {}", name,
+         to_string(weight.shape()));
+  const Tensor values = weight.dtype() == dtype ? weight : converted(weight, dtype);
+  const int64_t bad = first_above(values, largest);
+  if (bad >= 0) {
+    const int64_t in = weight.dim(1);
+    const Tensor one = weight.reshaped({weight.elements(), 1}).slice(bad, bad + 1);
+    fail(ErrorCode::numeric, "weight {} at [{}, {}]: expected a number of at most {:g}, got {:g}",
+         name, bad / in, bad % in, largest, to_floats(one)[0]);
+  }
+  return values;
 }
 
 }  // namespace
 
 Tensor finite_weight(const Tensor& weight, DType dtype, std::string_view name) {
-  if (weight.rank() != 2)
-    fail(ErrorCode::internal, "weight {}: expected shape [out, in], got {}", name,
-         to_string(weight.shape()));
-  const Tensor values = weight.dtype() == dtype ? weight : converted(weight, dtype);
-  const int64_t bad = first_not_finite(values);
-  if (bad >= 0) {
-    const int64_t in = weight.dim(1);
-    const Tensor one = weight.reshaped({weight.elements(), 1}).slice(bad, bad + 1);
-    fail(ErrorCode::numeric, "weight {} at [{}, {}]: expected a finite {} number, got {}", name,
-         bad / in, bad % in, dtype_name(dtype), to_floats(one)[0]);
-  }
-  return values;
+  constexpr float kLargestFloat = std::numeric_limits<float>::max();
+  constexpr float kLargestBf16 = 0x1.fep127f;
+  return bounded_weight(weight, dtype, dtype == DType::f32 ? kLargestFloat : kLargestBf16, name);
+}
+
+Tensor quantizable_weight(const Tensor& weight, std::string_view name) {
+  return converted(bounded_weight(weight, DType::bf16, 0x1p126f, name), DType::f32);
+}
+
+Tensor as_bf16_values(const Tensor& weight) {
+  return converted(converted(weight, DType::bf16), DType::f32);
 }
 
 std::vector<float> bf16_rounding(const Tensor& weight) {
-  std::vector<float> values = to_floats(weight);
-  for (float& value : values) value = std::abs(value - static_cast<float>(bf16(value)));
-  return values;
+  std::vector<float> lost = to_floats(weight);
+  const Tensor kept = as_bf16_values(weight);
+  for (size_t i = 0; i < lost.size(); ++i) lost[i] = std::abs(lost[i] - kept.data<float>()[i]);
+  return lost;
 }
 
 PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in) {

@@ -8,17 +8,25 @@
 
 namespace fluxq {
 
-/// The weight [out, in] (f32, bf16 or f16, on the host) in `dtype` f32 or bf16. Schemes with a bf16
-/// stream quantize what the bf16 model would multiply with, so they start from bf16 values.
-/// Error(numeric) naming `name` and [row, column] of the first value that is NaN or Inf, or too
-/// large for bf16; Error(internal) if it is not a matrix.
+/// The weight [out, in] (f32, bf16 or f16, on the host) in `dtype` f32 or bf16. Error(numeric)
+/// naming `name` and [row, column] of the first value that is NaN or Inf, or too large for bf16;
+/// Error(internal) if it is not a matrix.
 Tensor finite_weight(const Tensor& weight, DType dtype, std::string_view name);
 
-/// |w - bf16(w)| at each element: what finite_weight(..., bf16) changed (0 where it was bf16
-/// already).
+/// The weight [out, in] rounded to bf16, as floats, for a scheme that quantizes: it starts from
+/// what the bf16 model would multiply with. Error(numeric) as above, and also beyond +-2^126: there
+/// the rounding of a scale can make the stored value, or a group's range, larger than a float
+/// holds.
+Tensor quantizable_weight(const Tensor& weight, std::string_view name);
+
+/// The same for any values.
+Tensor as_bf16_values(const Tensor& weight);
+
+/// |w - bf16(w)| at each element: what rounding to bf16 changed (0 where it was bf16 already).
 std::vector<float> bf16_rounding(const Tensor& weight);
 
-/// New host tensors for the parts that `scheme` declares.
+/// New host tensors for the parts that `scheme` declares. Error(unsupported) if it refuses the
+/// shape.
 PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in);
 
 }  // namespace fluxq

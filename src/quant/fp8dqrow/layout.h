@@ -1,0 +1,22 @@
+/// Scheme `fp8dqrow`: see README.md beside this file.
+#pragma once
+
+#include "quant/scheme.h"
+
+namespace fluxq {
+
+class Fp8DqRowScheme final : public Scheme {
+ public:
+  /// Parts, in the order of layout().
+  enum Part : size_t { kQdata, kScale };
+
+  const SchemeInfo& info() const override;
+  std::vector<PartSpec> layout(int64_t out, int64_t in) const override;
+  PackedWeight pack(const Tensor& weight, std::string_view name) const override;
+  std::vector<float> unpack(const PackedWeight& weight) const override;
+  std::vector<float> pack_bound(const Tensor& weight) const override;
+  std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
+  bool runs_on(Device device) const override { return device == Device::cpu; }
+};
+
+}  // namespace fluxq

@@ -1,0 +1,29 @@
+/// The weight is expanded to bf16 when it is loaded, to the values that tinygemm multiplies with:
+/// on a CPU the scheme saves file size, not memory or time.
+#include "quant/formats/cpu_gemm_scheme.h"
+#include "quant/int4wo/layout.h"
+
+namespace fluxq {
+namespace {
+
+class Int4WoCpu final : public CpuGemmScheme {
+ public:
+  explicit Int4WoCpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16) {}
+  Prepared prepare(const Producer& input) override {
+    return prepare_as_is(kernels_, input, DType::bf16);
+  }
+
+ private:
+  Expanded expand(const PackedWeight& weight) const override {
+    return {Int4WoScheme::values(weight), {}};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<SchemeKernels> Int4WoScheme::on(Kernels& kernels) const {
+  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
+  return std::make_unique<Int4WoCpu>(kernels);
+}
+
+}  // namespace fluxq
