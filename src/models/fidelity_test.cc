@@ -125,9 +125,10 @@ class Runner {
     draw_batch_noise(seed, golden_.batch, noise);
     Tensor tokens = Tensor::on_host(DType::f32, {golden_.batch, rows * columns / 4, 4 * channels});
     for (int64_t i = 0; i < golden_.batch; ++i)
-      pack_latents(std::span(noise).subspan(static_cast<size_t>(i * size), static_cast<size_t>(size)),
-                   channels, rows, columns,
-                   std::span(tokens.data<float>() + i * size, static_cast<size_t>(size)));
+      pack_latents(
+          std::span(noise).subspan(static_cast<size_t>(i * size), static_cast<size_t>(size)),
+          channels, rows, columns,
+          std::span(tokens.data<float>() + i * size, static_cast<size_t>(size)));
     return kernels_.upload(tokens);
   }
 
@@ -144,7 +145,8 @@ class Runner {
     for (size_t i = 0; i + 1 < sigmas.size(); ++i) times.push_back(sigmas[i] * 1000 / 1000 * 1000);
 
     Arena::Scope scope(kernels_.arena());
-    const auto guidance = static_cast<float>(optional_number(golden_.json, "guidance", "case", 3.5));
+    const auto guidance =
+        static_cast<float>(optional_number(golden_.json, "guidance", "case", 3.5));
     const FluxTransformer::Conditioning conditioning =
         transformer.condition({.times = times,
                                .guidance = guidance,
@@ -189,26 +191,33 @@ class Runner {
   Tensor prompt_, pooled_, latents_;
 };
 
-class Fidelity : public ::testing::TestWithParam<const char*> {};
+constexpr const char* kRandomModels[] = {"schnell-16x2", "dev-32x1",   "double-64x1",
+                                         "single-40x1",  "batch-24x2", "vae-deep",
+                                         "vae-shallow",  "long-text",  "clip-eos"};
+constexpr const char* kBundledModel[] = {"emoji-apple", "emoji-pair", "emoji-wide"};
 
-TEST_P(Fidelity, CpuStagesAreThoseOfDiffusers) {
+std::string test_name(const ::testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+class OnTheCpu : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OnTheCpu, StagesAreThoseOfDiffusers) {
   const std::unique_ptr<Kernels> kernels = make_cpu_kernels(2);
   const Case golden(GetParam());
   const Recipe recipe = Recipe::standard(find_scheme("f32"));
   Runner(golden, *kernels, recipe).run();
 }
 
-INSTANTIATE_TEST_SUITE_P(RandomModels, Fidelity,
-                         ::testing::Values("schnell-16x2", "dev-32x1", "double-64x1", "single-40x1",
-                                           "batch-24x2", "vae-deep", "vae-shallow", "long-text",
-                                           "clip-eos"));
-INSTANTIATE_TEST_SUITE_P(Bundled, Fidelity,
-                         ::testing::Values("emoji-apple", "emoji-pair", "emoji-wide"));
+INSTANTIATE_TEST_SUITE_P(Random, OnTheCpu, ::testing::ValuesIn(kRandomModels), test_name);
+INSTANTIATE_TEST_SUITE_P(Bundled, OnTheCpu, ::testing::ValuesIn(kBundledModel), test_name);
 
 // The models are right by themselves, whatever the CPU's kernels do.
-class Definition : public ::testing::TestWithParam<const char*> {};
+class ByDefinition : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(Definition, StagesAreThoseOfDiffusers) {
+TEST_P(ByDefinition, StagesAreThoseOfDiffusers) {
   RefKernels kernels;
   const Case golden(GetParam());
   const testing::RefScheme scheme;
@@ -216,8 +225,7 @@ TEST_P(Definition, StagesAreThoseOfDiffusers) {
   Runner(golden, kernels, recipe).run();
 }
 
-INSTANTIATE_TEST_SUITE_P(RandomModels, Definition,
-                         ::testing::Values("schnell-16x2", "dev-32x1", "single-40x1"));
+INSTANTIATE_TEST_SUITE_P(Random, ByDefinition, ::testing::ValuesIn(kRandomModels), test_name);
 
 }  // namespace
 }  // namespace fluxq

@@ -51,8 +51,8 @@ class RefLinear final : public SchemeKernels {
 
   Prepared prepare(const Producer& input) override {
     ++prepared;
-    const Rows codes = kernels_.arena().take(input.x.dtype,
-                                             {input.x.batch, input.x.rows, input.x.cols});
+    const Rows codes =
+        kernels_.arena().take(input.x.dtype, {input.x.batch, input.x.rows, input.x.cols});
     kernels_.produce(input, codes);
     return {codes, {}};
   }
@@ -96,7 +96,7 @@ class RefLinear final : public SchemeKernels {
 class RefScheme final : public Scheme {
  public:
   const SchemeInfo& info() const override {
-    static const SchemeInfo info = {.name = "definition", .bits_per_weight = 32};
+    static const SchemeInfo info = {"definition", "", "f32", "f32", 32, "", ""};
     return info;
   }
   DType stream() const override { return DType::f32; }
