@@ -18,6 +18,9 @@ namespace fluxq::testing {
 struct DeviceUnderTest {
   std::string name;
   std::function<std::unique_ptr<Kernels>(int threads)> make;
+  friend std::ostream& operator<<(std::ostream& out, const DeviceUnderTest& device) {
+    return out << device.name;
+  }
 };
 
 /// All devices of this build.
@@ -48,8 +51,8 @@ struct Placed {
 
 using Operation = std::function<void(Kernels&, const std::vector<Placed>&)>;
 
-/// How far results may be from the reference's, in f32 roundings of the largest result; on a bf16
-/// stream one bf16 step of the result more (two values on two sides of a tie).
+/// How far results may be from the reference's, in f32 roundings of the largest result; where the
+/// stream or the output is bf16, one bf16 step of each result more (values on two sides of a tie).
 struct Precision {
   double roundings = 4;
   double stream_steps = 0;   ///< for rounding inside: bf16 steps of the largest result

@@ -9,10 +9,11 @@ double activate(Act act, double v) {
   switch (act) {
     case Act::none:
       return v;
+    // (1 + tanh u) / 2 = 1 / (1 + e^-2u) and 1 + erf u = erfc -u, so that nothing cancels.
     case Act::gelu_tanh:
-      return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+      return v / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
     case Act::gelu_erf:
-      return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
+      return 0.5 * v * std::erfc(-v / std::sqrt(2.0));
     case Act::quick_gelu:
       return v / (1 + std::exp(-1.702 * v));
     case Act::relu:
