@@ -68,6 +68,10 @@ void Scheme::check(const PackedWeight& weight, std::string_view name) const {
   for (size_t i = 0; i < specs.size(); ++i) check_values(specs[i], weight.parts[i], name);
 }
 
+std::vector<float> Scheme::input_bound(const Tensor& x) const {
+  return std::vector<float>(static_cast<size_t>(x.elements()), 0.0f);
+}
+
 const Scheme& find_scheme(std::string_view name) {
   for (const Scheme* scheme : all_schemes()) {
     if (scheme->info().name == name) return *scheme;

@@ -105,6 +105,9 @@ class Scheme {
   /// The largest |unpack(pack(w)) - w| that the format allows at each element of weight [out, in]:
   /// half a step of its scale.
   virtual std::vector<float> pack_bound(const Tensor& weight) const = 0;
+  /// The largest |dequantize(prepare(x)) - x| that the format allows at each element of one sample
+  /// x [rows, in]: zero when inputs are not quantized.
+  virtual std::vector<float> input_bound(const Tensor& x) const;
   /// The scheme on a device, or Error(unsupported) naming the device and the schemes that run
   /// there.
   virtual std::unique_ptr<SchemeKernels> on(Kernels& kernels) const = 0;

@@ -99,11 +99,14 @@ Tensor e4m3_values(const Tensor& codes) {
   return values;
 }
 
-float e4m3_bound(float x, float scale) {
-  const float quotient = std::abs(x) / scale;
-  const float step = std::ldexp(1.0f, std::max(std::ilogb(quotient), -6) - 3);
-  // Half a step, what float rounding of the quotient and the product may add, and of subnormals.
-  return scale * step / 2 + std::abs(x) * 0x1p-22f + 0x1p-149f;
+void e4m3_bounds(const float* x, int64_t count, float* bounds) {
+  const float scale = e4m3_scale(absmax(x, count));
+  for (int64_t i = 0; i < count; ++i) {
+    const float magnitude = std::abs(x[i]);
+    const float step = std::ldexp(1.0f, std::max(std::ilogb(magnitude / scale), -6) - 3);
+    // The rest: float rounding of the quotient and of the product.
+    bounds[i] = scale * step / 2 + magnitude * 0x1p-22f + 0x1p-149f;
+  }
 }
 
 }  // namespace fluxq

@@ -35,7 +35,8 @@ float e4m3_decode(uint8_t code);
 /// The values of a tensor of codes, exact, as bf16.
 Tensor e4m3_values(const Tensor& codes);
 
-/// How far decode(encode(x / scale)) * scale may be from x: half a step of e4m3 at x / scale.
-float e4m3_bound(float x, float scale);
+/// How far each value of a row, quantized with its own scale, may be from x[i]: half a step of e4m3
+/// at x[i] / scale.
+void e4m3_bounds(const float* x, int64_t count, float* bounds);
 
 }  // namespace fluxq

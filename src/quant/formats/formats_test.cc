@@ -92,11 +92,14 @@ TEST(E4m3, ARowWithoutAScaleHasCodesZero) {
   for (bf16 value : values) EXPECT_EQ(value.bits, 0);
 }
 
-TEST(E4m3, BoundIsHalfAStep) {
-  EXPECT_NEAR(e4m3_bound(1.0f, 1.0f), 1.0 / 16, 1e-6);
-  EXPECT_NEAR(e4m3_bound(1.9f, 1.0f), 1.0 / 16, 1e-6);
-  EXPECT_NEAR(e4m3_bound(448.0f * 2, 2.0f), 32, 1e-3);
-  EXPECT_NEAR(e4m3_bound(0.0f, 1.0f), 0x1p-10, 1e-9);
+TEST(E4m3, BoundsAreHalfASteps) {
+  const float x[] = {1.0f, 1.9f, 448.0f, 0.0f};  // scale 1
+  float bounds[4];
+  e4m3_bounds(x, 4, bounds);
+  EXPECT_NEAR(bounds[0], 1.0 / 16, 1e-6);
+  EXPECT_NEAR(bounds[1], 1.0 / 16, 1e-6);
+  EXPECT_NEAR(bounds[2], 16, 1e-3);
+  EXPECT_NEAR(bounds[3], 0x1p-10, 1e-9);
 }
 
 TEST(S8, TheLargestMagnitudeIsHalfAStepOutside) {

@@ -1,6 +1,8 @@
 #include "quant/formats/s4.h"
 
 #include <algorithm>
+
+#include <algorithm>
 #include "kernels/cpu/simd.h"
 #include "quant/formats/absmax.h"
 
@@ -50,14 +52,15 @@ FLUXQ_SIMD void s4_decode(const uint8_t* codes, int64_t count, S4Scale parameter
   }
 }
 
-float s4_bound(const float* x, int64_t count) {
+void s4_bounds(const float* x, int64_t count, float* bounds) {
   // u = 2^-8 is bf16's rounding. The code is off by half a step and by two roundings of up to 15
   // steps, and as much again where the clamp to 0..15 bites; 8 steps are rounded once when it is
   // decoded: 0.5 + 68 u steps. The zero point, the group's low end (twice) and the result are each
   // about amax in size and rounded once: 4 u amax. 2^-133 is the step of bf16's subnormal numbers.
   constexpr float u = 0x1p-8f;
-  const auto scale = static_cast<float>(s4_scale(x, count).scale);
-  return scale * (0.5f + 70 * u) + absmax(x, count) * (4.25f * u) + 4 * 0x1p-133f;
+  const float scale = cpu::to_float(s4_scale(x, count).scale);
+  const float bound = scale * (0.5f + 70 * u) + absmax(x, count) * (4.25f * u) + 4 * 0x1p-133f;
+  std::fill_n(bounds, count, bound);
 }
 
 void s4_store(const uint8_t* codes, int64_t count, uint8_t* packed) {

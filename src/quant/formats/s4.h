@@ -29,9 +29,9 @@ void s4_encode(const float* x, int64_t count, S4Scale scale, uint8_t* codes);
 /// (code - 8) * scale + zero_point.
 void s4_decode(const uint8_t* codes, int64_t count, S4Scale scale, bf16* values);
 
-/// How far decode(encode(x)) may be from any x of the group: half a step, and the bf16 rounding of
-/// the arithmetic.
-float s4_bound(const float* x, int64_t count);
+/// How far each value of a group may be from x[i]: half a step, and the bf16 rounding of the
+/// arithmetic.
+void s4_bounds(const float* x, int64_t count, float* bounds);
 
 /// Two codes to a byte as torchao's `Int4Tensor` keeps them: code - 8 as a two's complement nibble,
 /// the even column in the low half.

@@ -37,9 +37,13 @@ float s8_quantize(const float* x, int64_t count, int8_t* codes) {
   return scale;
 }
 
-float s8_bound(float x, float scale) {
-  // The second term: float rounding of the inverse, the product and code * scale.
-  return scale * std::max(0.5f, x / scale - 127.0f) + std::abs(x) * 0x1p-21f;
+void s8_bounds(const float* x, int64_t count, float* bounds) {
+  const float scale = s8_scale(absmax(x, count));
+  for (int64_t i = 0; i < count; ++i) {
+    const float steps = std::max(0.5f, x[i] / scale - 127.0f);
+    // The second term: float rounding of the inverse, of the product and of code * scale.
+    bounds[i] = scale * steps + std::abs(x[i]) * 0x1p-21f;
+  }
 }
 
 }  // namespace fluxq

@@ -20,8 +20,8 @@ void s8_encode(const float* x, int64_t count, float scale, int8_t* codes);
 /// The row's own scale and its codes: s8_encode with s8_scale(absmax(x)). Returns the scale.
 float s8_quantize(const float* x, int64_t count, int8_t* codes);
 
-/// How far code * scale may be from x: half a step, and more above 127.5 steps, where +x is
-/// clamped.
-float s8_bound(float x, float scale);
+/// How far each value of a row, quantized with its own scale, may be from x[i]: half a step, and
+/// more above 127.5 steps, where +x[i] is clamped.
+void s8_bounds(const float* x, int64_t count, float* bounds);
 
 }  // namespace fluxq

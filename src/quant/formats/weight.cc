@@ -56,11 +56,15 @@ Tensor as_bf16_values(const Tensor& weight) {
   return converted(converted(weight, DType::bf16), DType::f32);
 }
 
-std::vector<float> bf16_rounding(const Tensor& weight) {
-  std::vector<float> lost = to_floats(weight);
-  const Tensor kept = as_bf16_values(weight);
-  for (size_t i = 0; i < lost.size(); ++i) lost[i] = std::abs(lost[i] - kept.data<float>()[i]);
-  return lost;
+std::vector<float> row_bounds(const Tensor& matrix, void (*bounds)(const float*, int64_t, float*)) {
+  const std::vector<float> before = to_floats(matrix);
+  const Tensor rounded = as_bf16_values(matrix);
+  const int64_t rows = matrix.dim(0), in = matrix.dim(1);
+  std::vector<float> all(before.size());
+  for (int64_t row = 0; row < rows; ++row)
+    bounds(rounded.data<float>() + row * in, in, &all[static_cast<size_t>(row * in)]);
+  for (size_t i = 0; i < all.size(); ++i) all[i] += std::abs(before[i] - rounded.data<float>()[i]);
+  return all;
 }
 
 PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in) {

@@ -22,8 +22,10 @@ Tensor quantizable_weight(const Tensor& weight, std::string_view name);
 /// The same for any values.
 Tensor as_bf16_values(const Tensor& weight);
 
-/// |w - bf16(w)| at each element: what rounding to bf16 changed (0 where it was bf16 already).
-std::vector<float> bf16_rounding(const Tensor& weight);
+/// How far each element of `matrix` may be from what is stored of it: the rounding to bf16, and
+/// what `bounds(row, count, out)` says of each row of bf16 values.
+std::vector<float> row_bounds(const Tensor& matrix,
+                              void (*bounds)(const float* x, int64_t count, float* out));
 
 /// New host tensors for the parts that `scheme` declares. Error(unsupported) if it refuses the
 /// shape.

@@ -46,12 +46,9 @@ std::vector<float> Fp8DqScheme::unpack(const PackedWeight& weight) const {
 }
 
 std::vector<float> Fp8DqScheme::pack_bound(const Tensor& weight) const {
-  const Tensor values = as_bf16_values(weight);
-  const float* w = values.data<float>();
-  const float scale = e4m3_scale(absmax(w, values.elements()));
-  std::vector<float> bound = bf16_rounding(weight);
-  for (size_t i = 0; i < bound.size(); ++i) bound[i] += e4m3_bound(w[i], scale);
-  return bound;
+  return row_bounds(weight.reshaped({1, weight.elements()}), e4m3_bounds);
 }
+
+std::vector<float> Fp8DqScheme::input_bound(const Tensor& x) const { return pack_bound(x); }
 
 }  // namespace fluxq

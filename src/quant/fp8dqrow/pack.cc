@@ -1,4 +1,3 @@
-#include "quant/formats/absmax.h"
 #include "quant/formats/e4m3.h"
 #include "quant/formats/weight.h"
 #include "quant/fp8dqrow/layout.h"
@@ -49,16 +48,9 @@ std::vector<float> Fp8DqRowScheme::unpack(const PackedWeight& weight) const {
 }
 
 std::vector<float> Fp8DqRowScheme::pack_bound(const Tensor& weight) const {
-  const Tensor values = as_bf16_values(weight);
-  const int64_t in = values.dim(1);
-  std::vector<float> bound = bf16_rounding(weight);
-  for (int64_t row = 0; row < values.dim(0); ++row) {
-    const float* w = values.data<float>() + row * in;
-    const float scale = e4m3_scale(absmax(w, in));
-    for (int64_t i = 0; i < in; ++i)
-      bound[static_cast<size_t>(row * in + i)] += e4m3_bound(w[i], scale);
-  }
-  return bound;
+  return row_bounds(weight, e4m3_bounds);
 }
+
+std::vector<float> Fp8DqRowScheme::input_bound(const Tensor& x) const { return pack_bound(x); }
 
 }  // namespace fluxq

@@ -71,13 +71,7 @@ std::vector<float> Int4WoScheme::unpack(const PackedWeight& weight) const {
 }
 
 std::vector<float> Int4WoScheme::pack_bound(const Tensor& weight) const {
-  const Tensor values = as_bf16_values(weight);
-  std::vector<float> bound = bf16_rounding(weight);
-  for (int64_t begin = 0; begin < values.elements(); begin += kS4Group) {
-    const float allowed = s4_bound(values.data<float>() + begin, kS4Group);
-    for (int64_t i = begin; i < begin + kS4Group; ++i) bound[static_cast<size_t>(i)] += allowed;
-  }
-  return bound;
+  return row_bounds(weight.reshaped({weight.elements() / kS4Group, kS4Group}), s4_bounds);
 }
 
 }  // namespace fluxq

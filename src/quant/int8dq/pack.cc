@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "quant/formats/absmax.h"
 #include "quant/formats/s8.h"
 #include "quant/formats/weight.h"
 #include "quant/int8dq/layout.h"
@@ -63,16 +62,9 @@ void Int8DqScheme::check(const PackedWeight& weight, std::string_view name) cons
 }
 
 std::vector<float> Int8DqScheme::pack_bound(const Tensor& weight) const {
-  const Tensor values = as_bf16_values(weight);
-  const int64_t in = values.dim(1);
-  std::vector<float> bound = bf16_rounding(weight);
-  for (int64_t row = 0; row < values.dim(0); ++row) {
-    const float* w = values.data<float>() + row * in;
-    const float scale = s8_scale(absmax(w, in));
-    for (int64_t i = 0; i < in; ++i)
-      bound[static_cast<size_t>(row * in + i)] += s8_bound(w[i], scale);
-  }
-  return bound;
+  return row_bounds(weight, s8_bounds);
 }
+
+std::vector<float> Int8DqScheme::input_bound(const Tensor& x) const { return pack_bound(x); }
 
 }  // namespace fluxq

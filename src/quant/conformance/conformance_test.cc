@@ -1,0 +1,34 @@
+/// Every registered scheme on every device through every promise.
+#include <gtest/gtest.h>
+
+#include "quant/conformance/properties.h"
+
+namespace fluxq::conformance {
+namespace {
+
+using Case = std::tuple<const Scheme*, Property>;
+
+class Conformance : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Conformance, OnTheCpu) {
+  const auto& [scheme, property] = GetParam();
+  ASSERT_TRUE(scheme->runs_on(Device::cpu));
+  for (const std::string& failure : property.check({*scheme, make_cpu_kernels}))
+    ADD_FAILURE() << failure;
+}
+
+std::string case_name(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = std::get<0>(info.param)->info().name + "_";
+  name += std::get<1>(info.param).name;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Schemes, Conformance,
+                         ::testing::Combine(::testing::ValuesIn(all_schemes().begin(),
+                                                                all_schemes().end()),
+                                            ::testing::ValuesIn(kProperties)),
+                         case_name);
+
+}  // namespace
+}  // namespace fluxq::conformance
