@@ -15,34 +15,26 @@ namespace {
 
 using cpu::to_float, cpu::round_to;
 
-FLUXQ_INLINE float greater(float a, float b) { return a > b ? a : b; }
-
 // weights[i] = e^(scale * scores[i] + bias[i] - the largest of them), in P; returns their sum.
-// `weights` may be `scores`.
+// f32 weights take the scores' place.
 template <typename P>
 FLUXQ_SIMD float softmax_weights(float* scores, float scale, const float* bias, int64_t keys,
                                  P* weights) {
-  float largest = -INFINITY, sum = 0;
   if (bias) {
-#pragma omp simd reduction(max : largest)
-    for (int64_t i = 0; i < keys; ++i) {
-      scores[i] = scores[i] * scale + bias[i];
-      largest = greater(scores[i], largest);
-    }
+#pragma omp simd
+    for (int64_t i = 0; i < keys; ++i) scores[i] = scores[i] * scale + bias[i];
   } else {
-#pragma omp simd reduction(max : largest)
-    for (int64_t i = 0; i < keys; ++i) {
-      scores[i] *= scale;
-      largest = greater(scores[i], largest);
-    }
+#pragma omp simd
+    for (int64_t i = 0; i < keys; ++i) scores[i] *= scale;
   }
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < keys; ++i) {
-    const float weight = cpu::exp_of(scores[i] - largest);
-    sum += weight;
-    weights[i] = round_to<P>(weight);
+  const float largest = cpu::largest_of(scores, keys);
+#pragma omp simd
+  for (int64_t i = 0; i < keys; ++i) scores[i] = cpu::exp_of(scores[i] - largest);
+  if constexpr (std::is_same_v<P, bf16>) {
+#pragma omp simd
+    for (int64_t i = 0; i < keys; ++i) weights[i] = round_to<P>(scores[i]);
   }
-  return sum;
+  return cpu::sum_of(scores, keys);
 }
 
 template <typename T>
@@ -55,12 +47,9 @@ FLUXQ_SIMD void divide_row(const float* values, float sum, int64_t count, T* out
 template <typename T>
 FLUXQ_SIMD void norm_and_rotate(T* x, const T* weight, const float* rope, float eps, int64_t dim,
                                 float* v) {
-  float squares = 0;
-#pragma omp simd reduction(+ : squares)
-  for (int64_t i = 0; i < dim; ++i) {
-    v[i] = to_float(x[i]);
-    squares += v[i] * v[i];
-  }
+#pragma omp simd
+  for (int64_t i = 0; i < dim; ++i) v[i] = to_float(x[i]);
+  const float squares = cpu::sum_of_squares(v, dim);
   const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(dim) + eps);
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i)
@@ -68,9 +57,11 @@ FLUXQ_SIMD void norm_and_rotate(T* x, const T* weight, const float* rope, float 
 #pragma omp simd
   for (int64_t i = 0; i < dim / 2; ++i) {
     const float even = v[2 * i], odd = v[2 * i + 1], cosine = rope[2 * i], sine = rope[2 * i + 1];
-    x[2 * i] = round_to<T>(even * cosine - odd * sine);
-    x[2 * i + 1] = round_to<T>(odd * cosine + even * sine);
+    v[2 * i] = even * cosine - odd * sine;
+    v[2 * i + 1] = odd * cosine + even * sine;
   }
+#pragma omp simd
+  for (int64_t i = 0; i < dim; ++i) x[i] = round_to<T>(v[i]);
 }
 
 /// Attention whose products run in T: the stream's type, or f32 for a bf16 stream where the

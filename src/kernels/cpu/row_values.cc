@@ -1,6 +1,7 @@
 #include "kernels/cpu/row_values.h"
 
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cpu/simd.h"
 
@@ -56,20 +57,19 @@ FLUXQ_INLINE float rounded_through(float value) {
 
 // The producer's last step: rounding to x's type T, and smoothing where there is a scale.
 template <typename T>
-FLUXQ_INLINE void round_and_scale(float* v, const float* input_scale, int64_t count) {
+FLUXQ_SIMD void round_and_scale(float* v, const float* input_scale, int64_t count) {
   if (input_scale) {
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i)
       v[i] = rounded_through<T>(rounded_through<T>(v[i]) * input_scale[i]);
-  } else {
+  } else if (std::is_same_v<T, bf16>) {
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) v[i] = rounded_through<T>(v[i]);
   }
 }
 
 template <typename T>
-FLUXQ_SIMD void activated_row(const T* x, Act act, const T* factor, const float* input_scale,
-                              int64_t count, float* out) {
+FLUXQ_SIMD void activated_row(const T* x, Act act, const T* factor, int64_t count, float* out) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) out[i] = to_float(x[i]);
   activate_values(act, out, count);
@@ -77,44 +77,34 @@ FLUXQ_SIMD void activated_row(const T* x, Act act, const T* factor, const float*
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) out[i] *= to_float(factor[i]);
   }
-  round_and_scale<T>(out, input_scale, count);
 }
 
 // Mean and variance in two passes: one pass of squares loses what a large mean hides.
 template <typename T>
 FLUXQ_SIMD void normed_row(const T* x, bool centre, float eps, const float* factors,
-                           const float* terms, const float* input_scale, int64_t count,
-                           float* out) {
-  float sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    out[i] = to_float(x[i]);
-    sum += out[i];
+                           const float* terms, int64_t count, float* out) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) out[i] = to_float(x[i]);
+  if (centre) {
+    const float mean = sum_of(out, count) / static_cast<float>(count);
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) out[i] -= mean;
   }
-  const float mean = centre ? sum / static_cast<float>(count) : 0.0f;
-#pragma omp simd reduction(+ : squares)
-  for (int64_t i = 0; i < count; ++i) {
-    out[i] -= mean;
-    squares += out[i] * out[i];
-  }
+  const float squares = sum_of_squares(out, count);
   const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(count) + eps);
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) out[i] = out[i] * inverse * factors[i] + terms[i];
-  round_and_scale<T>(out, input_scale, count);
 }
 
 template <typename T>
 void produce_row(const Producer& p, const float* factors, const float* terms, int64_t batch,
                  int64_t row, float* out) {
   const T* x = p.x.row<T>(batch, row);
-  const float* input_scale = p.input_scale.empty() ? nullptr : p.input_scale.data<float>();
-  if (p.kind == Producer::Kind::activate) {
-    const T* factor = p.factor.empty() ? nullptr : p.factor.row<T>(batch, row);
-    activated_row<T>(x, p.act, factor, input_scale, p.x.cols, out);
-  } else {
-    normed_row<T>(x, p.kind == Producer::Kind::layer_norm, p.eps, factors, terms, input_scale,
-                  p.x.cols, out);
-  }
+  if (p.kind == Producer::Kind::activate)
+    activated_row<T>(x, p.act, p.factor.empty() ? nullptr : p.factor.row<T>(batch, row), p.x.cols,
+                     out);
+  else
+    normed_row<T>(x, p.kind == Producer::Kind::layer_norm, p.eps, factors, terms, p.x.cols, out);
 }
 
 // Columns are ended in strips that stay in registers and L1.
@@ -124,11 +114,13 @@ constexpr int64_t kRowsAtOnce = 64;
 template <typename Out>
 struct EndingRow {
   float scale;
-  const float* gate;    // or nullptr
+  const float* gate;
   const Out* residual;  // or nullptr
   Out* out;
 };
 
+// v = acc * scale * col_scale + bias, then the activation, gate and residual; one loop where there
+// is no activation. Absent tables are those of ones and zeros.
 template <typename Acc, typename Out>
 FLUXQ_SIMD void end_rows(const Acc* acc, int64_t acc_stride, const EndingRow<Out>* rows,
                          int64_t count, const float* col_scale, const float* bias, Act act,
@@ -136,45 +128,45 @@ FLUXQ_SIMD void end_rows(const Acc* acc, int64_t acc_stride, const EndingRow<Out
   alignas(64) float v[kStrip];
   for (int64_t r = 0; r < count; ++r) {
     const Acc* in = acc + r * acc_stride;
-    const float scale = rows[r].scale;
-    if (col_scale) {
+    const EndingRow<Out> row = rows[r];
+    if (act == Act::none && !row.residual) {
 #pragma omp simd
-      for (int64_t i = 0; i < cols; ++i) v[i] = to_float(in[i]) * scale * col_scale[i];
-    } else {
-#pragma omp simd
-      for (int64_t i = 0; i < cols; ++i) v[i] = to_float(in[i]) * scale;
+      for (int64_t i = 0; i < cols; ++i)
+        row.out[i] =
+            round_to<Out>((to_float(in[i]) * row.scale * col_scale[i] + bias[i]) * row.gate[i]);
+      continue;
     }
-    if (bias) {
+    if (act == Act::none) {
 #pragma omp simd
-      for (int64_t i = 0; i < cols; ++i) v[i] += bias[i];
+      for (int64_t i = 0; i < cols; ++i)
+        row.out[i] =
+            round_to<Out>(to_float(row.residual[i]) +
+                          (to_float(in[i]) * row.scale * col_scale[i] + bias[i]) * row.gate[i]);
+      continue;
     }
+#pragma omp simd
+    for (int64_t i = 0; i < cols; ++i) v[i] = to_float(in[i]) * row.scale * col_scale[i] + bias[i];
     activate_values(act, v, cols);
-    if (const float* gate = rows[r].gate) {
+    if (row.residual) {
 #pragma omp simd
-      for (int64_t i = 0; i < cols; ++i) v[i] *= gate[i];
-    }
-    Out* out = rows[r].out;
-    if (const Out* residual = rows[r].residual) {
-#pragma omp simd
-      for (int64_t i = 0; i < cols; ++i) out[i] = round_to<Out>(to_float(residual[i]) + v[i]);
+      for (int64_t i = 0; i < cols; ++i)
+        row.out[i] = round_to<Out>(to_float(row.residual[i]) + v[i] * row.gate[i]);
     } else {
 #pragma omp simd
-      for (int64_t i = 0; i < cols; ++i) out[i] = round_to<Out>(v[i]);
+      for (int64_t i = 0; i < cols; ++i) row.out[i] = round_to<Out>(v[i] * row.gate[i]);
     }
   }
 }
 
-template <typename Out>
-EndingRow<Out> ending_row(const Epilogue& epilogue, const float* row_scale, const Tensor& gates,
-                          const Rows& out, int64_t flat, int64_t col) {
-  const int64_t b = flat / out.rows, r = flat % out.rows;
-  EndingRow<Out> row{};
-  row.scale = row_scale ? row_scale[flat] : 1.0f;
-  if (!gates.empty()) row.gate = gates.data<float>() + b * out.cols + col;
-  if (!epilogue.residual.empty()) row.residual = epilogue.residual.row<Out>(b, r) + col;
-  row.out = out.row<Out>(b, r) + col;
-  return row;
-}
+struct Constants {
+  alignas(64) float ones[kStrip];
+  alignas(64) float zeros[kStrip];
+};
+constexpr Constants kConstants = [] {
+  Constants constants{};
+  for (float& one : constants.ones) one = 1;
+  return constants;
+}();
 
 Tensor floats_of(CpuKernels& kernels, const void* values, DType dtype, int64_t count) {
   Tensor floats = kernels.arena().take(DType::f32, {count});
@@ -224,7 +216,7 @@ RowProducer::RowProducer(CpuKernels& kernels, const Producer& producer) : produc
     }
 }
 
-void RowProducer::row(int64_t batch, int64_t row, float* out) const {
+void RowProducer::before_rounding(int64_t batch, int64_t row, float* out) const {
   const bool norm = producer_.kind != Producer::Kind::activate;
   const float* factors = norm ? factors_.data<float>() + batch * producer_.x.cols : nullptr;
   const float* terms = norm ? terms_.data<float>() + batch * producer_.x.cols : nullptr;
@@ -232,6 +224,23 @@ void RowProducer::row(int64_t batch, int64_t row, float* out) const {
     produce_row<bf16>(producer_, factors, terms, batch, row, out);
   else
     produce_row<float>(producer_, factors, terms, batch, row, out);
+}
+
+void RowProducer::row(int64_t batch, int64_t row, float* out) const {
+  before_rounding(batch, row, out);
+  const float* scale =
+      producer_.input_scale.empty() ? nullptr : producer_.input_scale.data<float>();
+  if (producer_.x.dtype == DType::bf16)
+    round_and_scale<bf16>(out, scale, producer_.x.cols);
+  else
+    round_and_scale<float>(out, scale, producer_.x.cols);
+}
+
+void RowProducer::row_to(int64_t batch, int64_t row, float* buffer, const Rows& out) const {
+  // One rounding serves both.
+  const bool once = out.dtype == producer_.x.dtype && producer_.input_scale.empty();
+  once ? before_rounding(batch, row, buffer) : this->row(batch, row, buffer);
+  narrow(buffer, out.cols, out.dtype, out.at(batch, row));
 }
 
 RowFinisher::RowFinisher(CpuKernels& kernels, const Epilogue& epilogue, const float* row_scale,
@@ -250,18 +259,29 @@ template <typename Acc>
 void RowFinisher::finish(const Acc* acc, int64_t acc_stride, int64_t first, int64_t count,
                          int64_t col, int64_t cols) const {
   auto end = [&]<typename Out>(Out) {
-    for (int64_t row = 0; row < count; row += kRowsAtOnce) {
-      const int64_t rows = std::min(kRowsAtOnce, count - row);
-      for (int64_t strip = 0; strip < cols; strip += kStrip) {
+    int64_t b = first / out_.rows, r = first % out_.rows;
+    for (int64_t done = 0; done < count;) {
+      // Rows of one matrix at a time.
+      const int64_t rows = std::min({kRowsAtOnce, count - done, out_.rows - r});
+      for (int64_t strip = col; strip < col + cols; strip += kStrip) {
         EndingRow<Out> ending[kRowsAtOnce];
-        for (int64_t r = 0; r < rows; ++r)
-          ending[r] =
-              ending_row<Out>(epilogue_, row_scale_, gates_, out_, first + row + r, col + strip);
-        end_rows<Acc, Out>(acc + row * acc_stride + strip, acc_stride, ending, rows,
-                           col_scale_ ? col_scale_ + col + strip : nullptr,
-                           bias_.empty() ? nullptr : bias_.data<float>() + col + strip,
-                           epilogue_.act, std::min(kStrip, cols - strip));
+        const float* gate =
+            gates_.empty() ? kConstants.ones : gates_.data<float>() + b * out_.cols + strip;
+        for (int64_t i = 0; i < rows; ++i) {
+          ending[i].scale = row_scale_ ? row_scale_[first + done + i] : 1.0f;
+          ending[i].gate = gate;
+          ending[i].residual =
+              epilogue_.residual.empty() ? nullptr : epilogue_.residual.row<Out>(b, r + i) + strip;
+          ending[i].out = out_.row<Out>(b, r + i) + strip;
+        }
+        end_rows<Acc, Out>(acc + done * acc_stride + (strip - col), acc_stride, ending, rows,
+                           col_scale_ ? col_scale_ + strip : kConstants.ones,
+                           bias_.empty() ? kConstants.zeros : bias_.data<float>() + strip,
+                           epilogue_.act, std::min(kStrip, col + cols - strip));
       }
+      done += rows;
+      r += rows;
+      if (r == out_.rows) ++b, r = 0;
     }
   };
   if (out_.dtype == DType::bf16)

@@ -40,8 +40,12 @@ class RowProducer {
   RowProducer(CpuKernels& kernels, const Producer& producer);
   /// out[cols] = row `row` of matrix `batch`, values that x's dtype holds. `out` may not be x.
   void row(int64_t batch, int64_t row, float* out) const;
+  /// The same, converted to out's dtype in its own place of `out`; buffer [cols].
+  void row_to(int64_t batch, int64_t row, float* buffer, const Rows& out) const;
 
  private:
+  void before_rounding(int64_t batch, int64_t row, float* out) const;
+
   const Producer producer_;
   // Norms end in value * factor + term: the layer's weight and bias, or 1 + scale and shift, per
   // matrix of the batch when given so.

@@ -62,8 +62,7 @@ void CpuKernels::produce(const Producer& producer, const Rows& out) {
   const cpu::RowProducer rows(*this, producer);
   const RowBuffers buffers(*this, out.cols);
   cpu::for_each_row(pool_, out.batch, out.rows, out.cols, [&](int64_t b, int64_t r, int worker) {
-    rows.row(b, r, buffers.of(worker));
-    cpu::narrow(buffers.of(worker), out.cols, out.dtype, out.at(b, r));
+    rows.row_to(b, r, buffers.of(worker), out);
   });
 }
 

