@@ -13,6 +13,7 @@
   scheme(fp8dq)    \
   scheme(int8dq)   \
   scheme(int4wo)   \
+  scheme(sparse24_int8dq) \
   // end of the table
 // clang-format on
 
