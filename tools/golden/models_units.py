@@ -8,6 +8,7 @@ and the token ids of the prompts in tests/golden/models.
 - sinusoid.in [n], sinusoid.out [n, 256]: FLUX's embedding of numbers
 - time.in [n], time.bf16 [n], guidance.bf16 [n]: what its transformer makes of times and guidance scales in bfloat16
 - rope.A-B-C.TxHxW.cos, .sin [tokens, dim / 2]: FLUX's rotary table for T text tokens and H x W image tokens
+- flops.t5, .clip, .transformer, .vae [1], float64: what torch counts for the bundled model, 256 x 256, 64 text tokens
 - ids.CASE.clip, ids.CASE.t5 [tokens]: what FluxPipeline's tokenizers give for a case
 """
 
@@ -19,6 +20,7 @@ from diffusers import FluxPipeline
 from diffusers.models.embeddings import Timesteps
 from diffusers.models.transformers.transformer_flux import FluxPosEmbed
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTokenizer, T5TokenizerFast
 from transformers.models.t5.modeling_t5 import T5Attention
 
@@ -65,7 +67,24 @@ def token_ids():
     return result
 
 
-tensors = sinusoids() | bf16_numbers() | rope([16, 56, 56], 2, 3, 5) | rope([4, 8, 16], 0, 70, 1) | token_ids()
+def flops():
+    pipeline = FluxPipeline.from_pretrained(ROOT / "models/emoji-flux", dtype=torch.float32, local_files_only=True)
+    counts = {}
+
+    def count(name, model, *inputs, **named):
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            model(*inputs, **named)
+        counts[f"flops.{name}"] = torch.tensor([counter.get_total_flops()], dtype=torch.float64)
+
+    count("t5", pipeline.text_encoder_2, torch.ones(1, 64, dtype=torch.int64))
+    count("clip", pipeline.text_encoder, torch.ones(1, 77, dtype=torch.int64))
+    count("transformer", pipeline.transformer, torch.zeros(1, 256, 64), torch.zeros(1, 64, 256), torch.zeros(1, 128),
+          torch.ones(1), torch.zeros(256, 3), torch.zeros(64, 3))
+    count("vae", pipeline.vae.decode, torch.zeros(1, 16, 32, 32))
+    return counts
+
+
+tensors = flops() | sinusoids() | bf16_numbers() | rope([16, 56, 56], 2, 3, 5) | rope([4, 8, 16], 0, 70, 1) | token_ids()
 for buckets, max_distance in ((32, 128), (16, 40), (33, 100), (4, 2), (128, 1000)):
     tensors[f"bucket_starts.{buckets}.{max_distance}"] = bucket_starts(buckets, max_distance)
 save_file(tensors, ROOT / "tests/golden/models_units.safetensors")
