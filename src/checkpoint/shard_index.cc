@@ -1,6 +1,5 @@
 #include "checkpoint/shard_index.h"
 
-#include <limits>
 #include <set>
 
 #include "base/json.h"
@@ -59,8 +58,7 @@ ShardIndex parse_shard_index(std::string_view text, std::string_view where) {
   }
   const Json* metadata = find_member(root, "metadata", where);
   if (metadata != nullptr && find_member(*metadata, "total_size", where) != nullptr)
-    index.total_bytes = static_cast<uint64_t>(
-        require_int(*metadata, "total_size", where, 0, std::numeric_limits<int64_t>::max()));
+    index.total_bytes = require_number(*metadata, "total_size", where, 0);
   return index;
 }
 

@@ -15,12 +15,12 @@ namespace fluxq {
 
 struct ShardIndex {
   std::map<std::string, std::string, std::less<>> weight_map;  ///< tensor → file name
-  std::optional<uint64_t> total_bytes;                         ///< metadata.total_size, if given
+  std::optional<double> total_bytes;                           ///< metadata.total_size, if given
 };
 
 /// Error(corrupt_file) unless: an object with `weight_map`, an object of strings; at most 1,024
 /// different files, each a plain name ending in ".safetensors" (no separators of any system, no
-/// drive, no dots alone); total_size, if given, an integer >= 0.
+/// drive, no dot at the start); total_size, if given, a number >= 0 (some writers give 44.0).
 ShardIndex parse_shard_index(std::string_view text, std::string_view where);
 
 /// Opens a shard that an index names, inside `folder` and nowhere else: what the index says is not

@@ -99,7 +99,7 @@ void TensorStore::open_shards(const fs::path& index_file, uint64_t max_header_by
   }
   if (unlisted > 1)
     warnings_.push_back(fmt::format("{}: {} tensors are not in the index", where, unlisted));
-  if (index.total_bytes && *index.total_bytes != total_bytes())
+  if (index.total_bytes && *index.total_bytes != static_cast<double>(total_bytes()))
     fail(ErrorCode::corrupt_file, "{}: total_size: expected {}, the sum of its tensors, got {}",
          where, total_bytes(), *index.total_bytes);
 }

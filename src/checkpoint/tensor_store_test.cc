@@ -59,6 +59,14 @@ TEST(TensorStore, OpensShardsThroughTheirIndex) {
   }
 }
 
+TEST(TensorStore, ATotalSizeWrittenAsAFloatIsFine) {
+  const TempFolder folder;
+  write_shards(folder.path());
+  write_index(folder.path(), R"("x":"a.safetensors","z":"b.safetensors")",
+              R"({"total_size":8.0,"total_parameters":2})");
+  EXPECT_EQ(TensorStore(folder.path()).total_bytes(), 8u);
+}
+
 TEST(TensorStore, FoldersWithoutAClearChoiceAreRefused) {
   const TempFolder folder;
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), not_found, "got none");
@@ -175,8 +183,9 @@ TEST(TensorStore, MalformedIndexesAreRefused) {
   refused(R"({"weight_map":{"x":"a.safetensors"},"weight_map":{}})", "duplicate name");
   const std::string map = R"("weight_map":{"x":"a.safetensors","z":"b.safetensors"}})";
   refused(R"({"metadata":{"total_size":9},)" + map, "total_size: expected 8, the sum");
-  refused(R"({"metadata":{"total_size":-1},)" + map, "total_size: expected an integer");
-  refused(R"({"metadata":{"total_size":"8"},)" + map, "total_size: expected an integer");
+  refused(R"({"metadata":{"total_size":-1},)" + map, "total_size: expected a number");
+  refused(R"({"metadata":{"total_size":8.5},)" + map, "total_size: expected 8, the sum");
+  refused(R"({"metadata":{"total_size":"8"},)" + map, "total_size: expected a number");
   refused(R"({"metadata":[],)" + map, "expected an object");
   std::string many = R"({"weight_map":{"x":"a.safetensors")";
   for (int i = 0; i < 100'000; ++i) many += fmt::format(R"(,"{0}":"{0}.safetensors")", i);
