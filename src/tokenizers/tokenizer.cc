@@ -8,7 +8,7 @@
 namespace fluxq {
 namespace {
 
-constexpr size_t kMaxTextBytes = 64 << 20;
+constexpr size_t kMaxTextBytes = 16 << 20;
 constexpr int kMaxTokens = 1 << 20;
 constexpr size_t kMaxCutTokens = 64;
 
