@@ -183,21 +183,26 @@ std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t 
     coverage.resident_bytes += weight->bytes;
     begin += count;
   }
+  resident_bytes_ += coverage.resident_bytes;
   coverage_.push_back(std::move(coverage));
   return parts;
 }
 
 Tensor WeightLoader::tensor(const std::string& name, Shape shape) {
   const Tensor host = read(name);
-  return kernels().upload(converted(host, stream()).reshaped(std::move(shape)));
+  const Tensor device = kernels().upload(converted(host, stream()).reshaped(std::move(shape)));
+  resident_bytes_ += device.bytes();
+  return device;
 }
 
 std::shared_ptr<ConvWeight> WeightLoader::conv(const std::string& name, int64_t out, int64_t in,
                                                int64_t kernel) {
   const Tensor weight = read(name + ".weight");
   const Tensor bias = read(name + ".bias");
-  return kernels().load_conv(weight.reshaped({out, in, kernel, kernel}), bias.reshaped({out}),
-                             stream());
+  std::shared_ptr<ConvWeight> loaded = kernels().load_conv(
+      weight.reshaped({out, in, kernel, kernel}), bias.reshaped({out}), stream());
+  resident_bytes_ += loaded->bytes;
+  return loaded;
 }
 
 }  // namespace fluxq

@@ -125,6 +125,8 @@ class WeightLoader final : public WeightSource {
   bool has(const std::string& tensor) const { return store_.find(tensor) != nullptr; }
   const std::string& part() const { return part_; }
   const std::vector<LayerCoverage>& coverage() const { return coverage_; }
+  /// On the device, of all that was loaded so far.
+  int64_t resident_bytes() const { return resident_bytes_; }
 
  private:
   PackedWeight packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
@@ -139,6 +141,7 @@ class WeightLoader final : public WeightSource {
   const CancelToken& cancel_;
   std::vector<LayerCoverage> coverage_;
   int64_t tensors_done_ = 0;
+  int64_t resident_bytes_ = 0;
 };
 
 }  // namespace fluxq
