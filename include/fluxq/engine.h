@@ -24,27 +24,27 @@ struct EngineOptions {
   /// How the transformer's linear layers are stored and multiplied: `fluxq schemes` lists them.
   std::string scheme = "bf16";
   /// A recipe file that says which layer gets which scheme; empty: the default one.
-  std::filesystem::path recipe;
+  std::filesystem::path recipe = {};
   std::string device = "cpu";
   int threads = 0;  ///< of the CPU; 0: one per core
   /// The weights that are expected (PictureInfo::weights_sha256); Error(bad_argument) for others.
   /// Empty: any.
-  std::string weights_sha256;
+  std::string weights_sha256 = {};
 };
 
 struct GenerateOptions {
-  std::string prompt;  ///< UTF-8
-  uint64_t seed = 0;   ///< picture i of the batch has seed + i
+  std::string prompt = {};  ///< UTF-8
+  uint64_t seed = 0;        ///< picture i of the batch has seed + i
   int batch = 1;
   // What is not given comes from the model: 4 steps and guidance 0 for a schnell-like one, 28
   // and 3.5 for a dev-like one.
-  std::optional<int> steps;
-  std::optional<int> width, height;  ///< pixels, multiples of 16
-  std::optional<double> guidance;
-  std::optional<int> max_text_tokens;
+  std::optional<int> steps = {};
+  std::optional<int> width = {}, height = {};  ///< pixels, multiples of 16
+  std::optional<double> guidance = {};
+  std::optional<int> max_text_tokens = {};
   /// A folder into which `stages.safetensors` is written (DESIGN.md, "The command line"); empty:
   /// none.
-  std::filesystem::path dump;
+  std::filesystem::path dump = {};
 };
 
 /// Not for use from several threads at once.

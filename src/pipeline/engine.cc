@@ -1,0 +1,133 @@
+/// The public Engine: options to a pipeline, a request with the model's defaults filled in,
+/// pictures with their story.
+#include "fluxq/engine.h"
+
+#include <future>
+
+#include "base/thread_pool.h"
+#include "checkpoint/weights_hash.h"
+#include "fluxq/version.h"
+#include "pipeline/stage_dump.h"
+#include "pipeline/text_to_image.h"
+
+namespace fluxq {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+std::unique_ptr<Kernels> make_kernels(const EngineOptions& options) {
+  if (options.threads < 0 || options.threads > kMaxThreads) {
+    fail(ErrorCode::bad_argument, "threads: expected 0 (all cores) to {}, got {}", kMaxThreads,
+         options.threads);
+  }
+  if (options.device == "cpu")
+    return make_cpu_kernels(options.threads > 0 ? options.threads : default_threads());
+  if (options.device == "cuda")
+    fail(ErrorCode::unsupported, "device cuda: this fluxq was built without CUDA");
+  fail(ErrorCode::bad_argument, "device: expected cpu or cuda, got \"{}\"", options.device);
+}
+
+Recipe make_recipe(const EngineOptions& options) {
+  const Scheme& scheme = find_scheme(options.scheme);
+  return options.recipe.empty() ? Recipe::standard(scheme) : Recipe::load(options.recipe, scheme);
+}
+
+/// "flow_match_euler shift=3", "flow_match_euler dynamic_shift".
+std::string sampler_name(const FlowMatchConfig& config) {
+  return config.use_dynamic_shifting ? "flow_match_euler dynamic_shift"
+                                     : fmt::format("flow_match_euler shift={}", config.shift);
+}
+
+Progress& silent() {
+  static Progress progress;
+  return progress;
+}
+
+const CancelToken& never() {
+  static const CancelToken token;
+  return token;
+}
+
+}  // namespace
+
+struct Engine::Implementation {
+  Implementation(const EngineOptions& engine_options, Progress& progress, const CancelToken& cancel)
+      : options(engine_options), recipe(make_recipe(options)), kernels(make_kernels(options)) {
+    ModelFolder model = read_model_folder(find_model(options.model), progress);
+    // The hash reads the same files as the loader: the second reader finds them in the page cache.
+    std::future<std::string> hash = std::async(std::launch::async, [path = model.path, &cancel] {
+      return weights_sha256(path, 1, cancel);
+    });
+    pipeline = std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel);
+    weights_hash = hash.get();
+    if (!options.weights_sha256.empty() && weights_hash != options.weights_sha256) {
+      fail(ErrorCode::bad_argument, "the model {}: expected weights with sha256 {}, got {}",
+           pipeline->model().path.string(), options.weights_sha256, weights_hash);
+    }
+  }
+
+  Request resolve(const GenerateOptions& generate) const {
+    if (generate.batch < 1)
+      fail(ErrorCode::bad_argument, "batch: expected 1 or more, got {}", generate.batch);
+    const GenerationDefaults& defaults = pipeline->model().defaults;
+    Request request{.prompt = generate.prompt,
+                    .seeds = {},
+                    .steps = generate.steps.value_or(defaults.steps),
+                    .width = generate.width.value_or(defaults.width),
+                    .height = generate.height.value_or(defaults.height),
+                    .guidance = generate.guidance.value_or(defaults.guidance),
+                    .max_text_tokens = generate.max_text_tokens.value_or(defaults.max_text_tokens)};
+    for (int i = 0; i < generate.batch; ++i)
+      request.seeds.push_back(generate.seed + static_cast<uint64_t>(i));
+    return request;
+  }
+
+  PictureInfo info(const Request& request, uint64_t seed) const {
+    const ModelFolder& model = pipeline->model();
+    return {.prompt = request.prompt,
+            .seed = seed,
+            .steps = request.steps,
+            .width = request.width,
+            .height = request.height,
+            .guidance = request.guidance,
+            .max_text_tokens = request.max_text_tokens,
+            .scheme = options.scheme,
+            .recipe = options.recipe.string(),
+            .sampler = sampler_name(model.scheduler),
+            .model = model.name,
+            .weights_sha256 = weights_hash,
+            .version = std::string(version())};
+  }
+
+  EngineOptions options;
+  Recipe recipe;
+  std::unique_ptr<Kernels> kernels;
+  std::unique_ptr<TextToImage> pipeline;
+  std::string weights_hash;
+};
+
+Engine::Engine(const EngineOptions& options, Progress* progress, const CancelToken* cancel)
+    : implementation_(std::make_unique<Implementation>(options, progress ? *progress : silent(),
+                                                       cancel ? *cancel : never())) {}
+
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+std::vector<Picture> Engine::generate(const GenerateOptions& options, Progress* progress,
+                                      const CancelToken* cancel) {
+  const Request request = implementation_->resolve(options);
+  StageDump dump;
+  Run run = implementation_->pipeline->run(request, progress ? *progress : silent(),
+                                           cancel ? *cancel : never(),
+                                           options.dump.empty() ? nullptr : &dump);
+  if (!options.dump.empty()) dump.save(options.dump);
+  std::vector<Picture> pictures;
+  for (size_t i = 0; i < run.images.size(); ++i) {
+    pictures.push_back(
+        {std::move(run.images[i]), implementation_->info(request, request.seeds[i])});
+  }
+  return pictures;
+}
+
+}  // namespace fluxq

@@ -1,0 +1,61 @@
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/error.h"
+#include "fluxq/engine.h"
+
+namespace fluxq {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The folder of the running program, or empty.
+fs::path program_folder() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  return error ? fs::path() : program.parent_path();
+}
+
+/// Folders that hold models, in the order of search.
+std::vector<fs::path> model_roots() {
+  std::vector<fs::path> roots;
+  if (const char* variable = std::getenv("FLUXQ_MODELS")) {
+    std::string_view rest = variable;
+    while (!rest.empty()) {
+      const size_t colon = std::min(rest.find(':'), rest.size());
+      if (colon > 0) roots.emplace_back(rest.substr(0, colon));
+      rest.remove_prefix(std::min(colon + 1, rest.size()));
+    }
+  }
+  if (const fs::path folder = program_folder(); !folder.empty()) {
+    roots.push_back(folder.parent_path() / "share/fluxq/models");  // <prefix>/bin/fluxq
+    roots.push_back(folder.parent_path().parent_path() /
+                    "models");  // <source>/build/<preset>/fluxq
+    roots.push_back(folder.parent_path().parent_path().parent_path() /
+                    "models");  // its tests and examples
+  }
+  return roots;
+}
+
+}  // namespace
+
+fs::path find_model(const std::string& name) {
+  if (name.empty())
+    fail(ErrorCode::bad_argument, "the model: expected a folder or a name, got nothing");
+  std::error_code error;
+  if (fs::exists(name, error)) return name;
+  std::vector<std::string> tried = {name};
+  const bool plain_name = name.find('/') == std::string::npos && name != "." && name != "..";
+  if (plain_name) {
+    for (const fs::path& root : model_roots()) {
+      const fs::path folder = root / name;
+      if (fs::is_directory(folder, error)) return folder;
+      tried.push_back(folder.string());
+    }
+  }
+  fail(ErrorCode::not_found, "the model \"{}\" was not found; looked for: {}", name,
+       fmt::join(tried, ", "));
+}
+
+}  // namespace fluxq

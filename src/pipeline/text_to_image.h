@@ -1,0 +1,98 @@
+/// From a prompt to pictures: the walk of DESIGN.md, "nine rooms, in order". Knows no files of its
+/// own but the model's, no scheme and no device by name.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fluxq/cancel.h"
+#include "fluxq/image.h"
+#include "fluxq/progress.h"
+#include "models/clip/text_encoder.h"
+#include "models/flux/transformer.h"
+#include "models/t5/encoder.h"
+#include "models/vae/decoder.h"
+#include "pipeline/model_folder.h"
+#include "tokenizers/tokenizer.h"
+
+namespace fluxq {
+
+/// What to draw, with nothing left open.
+struct Request {
+  std::string prompt;           ///< UTF-8
+  std::vector<uint64_t> seeds;  ///< one picture each
+  int steps = 0;
+  int width = 0, height = 0;  ///< pixels
+  double guidance = 0;        ///< used by dev-like models only
+  int max_text_tokens = 0;
+};
+
+/// Watches the stages of a run (`generate --dump`, latent drift). Tensors are f32 on the host,
+/// named as DESIGN.md says: noise [B, 16, H/8, W/8], prompt_embeds [B, T, d], pooled_prompt_embeds
+/// [B, d], sigmas [steps + 1], velocity.I and latents.I [B, tokens, 64], image [B, 3, H, W] in
+/// 0..1.
+class StageObserver {
+ public:
+  virtual ~StageObserver() = default;
+  virtual void stage(std::string_view name, const Tensor& values) = 0;
+};
+
+/// Wall-clock times of one run, all work of a stage done before its time is taken.
+struct StageTimes {
+  double text_ms = 0;           ///< tokenizing and both encoders
+  double condition_ms = 0;      ///< modulation of all steps
+  std::vector<double> step_ms;  ///< each denoising step
+  double vae_ms = 0;            ///< decoding to pixels
+  double total_ms = 0;          ///< prompt to pixels in memory
+};
+
+struct Run {
+  std::vector<Image> images;  ///< one per seed
+  StageTimes times;
+};
+
+class TextToImage {
+ public:
+  /// Reads and quantizes all parts. `kernels` must outlive this. Errors: those of the readers;
+  /// out_of_memory_host when the weights will not fit, before any is read.
+  TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kernels, Progress& progress,
+              const CancelToken& cancel);
+
+  const ModelFolder& model() const { return model_; }
+  /// What each linear layer runs as, and the resident bytes of each part.
+  const std::vector<LayerCoverage>& coverage() const { return coverage_; }
+  const std::map<std::string, int64_t>& part_bytes() const { return part_bytes_; }
+
+  /// Draws one picture per seed. Errors: bad_argument for what cannot be drawn, out_of_memory_*
+  /// when it will not fit, numeric when a stage gives NaN or infinity, cancelled.
+  Run run(const Request& request, Progress& progress, const CancelToken& cancel,
+          StageObserver* observer = nullptr);
+
+ private:
+  struct Text {
+    Tensor prompt_embeds;  // [1, text tokens, d]
+    Tensor pooled;         // [1, 1, d]
+  };
+  void check(const Request& request) const;
+  Text encode(const Request& request, Progress& progress, const CancelToken& cancel);
+  Tensor draw_latents(const Request& request, StageObserver* observer);
+  std::vector<Image> decode(const Request& request, const Rows& latents, const CancelToken& cancel,
+                            StageObserver* observer);
+  void check_finite(const Rows& values, std::string_view what) const;
+
+  ModelFolder model_;
+  Recipe recipe_;
+  Kernels& kernels_;
+  DeviceSchemes schemes_;
+  std::unique_ptr<Tokenizer> clip_tokenizer_, t5_tokenizer_;
+  std::unique_ptr<ClipTextEncoder> clip_;
+  std::unique_ptr<T5Encoder> t5_;
+  std::unique_ptr<FluxTransformer> flux_;
+  std::unique_ptr<VaeDecoder> vae_;
+  std::vector<LayerCoverage> coverage_;
+  std::map<std::string, int64_t> part_bytes_;
+};
+
+}  // namespace fluxq
