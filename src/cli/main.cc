@@ -1,0 +1,77 @@
+/// The fluxq program: signals, commands, and the one place that prints errors and chooses the exit
+/// status.
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <new>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "fluxq/version.h"
+
+namespace {
+
+using fluxq::cli::Session;
+
+Session session;
+volatile std::sig_atomic_t last_signal = 0;
+
+void on_signal(int signal) {
+  if (last_signal != 0) _exit(128 + signal);  // the second one leaves at once
+  last_signal = signal;
+  session.cancel.request();
+}
+
+void install_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  // A closed pipe and a file size limit are reported by write(), not by killing the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+int report(fluxq::ErrorCode code, const char* text) {
+  fmt::print(stderr, "fluxq: {}: {}\n", fluxq::error_info(code).name, text);
+  if (code == fluxq::ErrorCode::cancelled && last_signal != 0) return 128 + last_signal;
+  return fluxq::error_info(code).exit_status;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("fluxq: FLUX.1 text-to-image with measured quantization", "fluxq");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", std::string("fluxq ") + std::string(fluxq::version()));
+  app.add_flag("-q,--quiet", session.quiet, "No progress and no notes");
+  app.add_flag("-v,--verbose", session.verbose, "Say more about what is done");
+  app.footer("Each command has --help with an example.");
+  fluxq::cli::add_generate(app, session);
+  fluxq::cli::add_inspect(app, session);
+  fluxq::cli::add_version(app, session);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  install_signals();
+  try {
+    return run(argc, argv);
+  } catch (const fluxq::Error& error) {
+    return report(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(fluxq::ErrorCode::out_of_memory_host,
+                  "an allocation failed: host memory does not suffice");
+  } catch (const std::exception& error) {
+    return report(fluxq::ErrorCode::internal, error.what());
+  }
+}

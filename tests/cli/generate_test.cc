@@ -1,0 +1,192 @@
+/// `fluxq generate` as a user runs it, on the bundled model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "image/png.h"
+#include "program.h"
+
+namespace fluxq::testing {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+size_t files_in(const fs::path& folder) {
+  return static_cast<size_t>(
+      std::distance(fs::recursive_directory_iterator(folder), fs::recursive_directory_iterator()));
+}
+
+TEST(Generate, APictureOfABatchIsWhatItsSeedGivesAloneForAnyThreadCount) {
+  const TemporaryFolder folder;
+  const Outcome batch = run_fluxq({"generate", "red apple", "--seed", "5", "--batch", "3",
+                                   "--steps", "2", "-o", folder / "batch"});
+  ASSERT_EQ(batch.status, 0) << batch.err;
+  EXPECT_THAT(batch.out, HasSubstr("red-apple-6.png"));
+  const Outcome alone = run_fluxq({"generate", "red apple", "--seed", "6", "--steps", "2",
+                                   "--threads", "1", "-o", folder / "alone.png"});
+  ASSERT_EQ(alone.status, 0) << alone.err;
+  EXPECT_EQ(read_bytes(folder.path() / "batch" / "red-apple-6.png"),
+            read_bytes(folder / "alone.png"));
+  EXPECT_NE(read_bytes(folder.path() / "batch" / "red-apple-5.png"),
+            read_bytes(folder / "alone.png"));
+}
+
+TEST(Generate, LikeMakesTheSameBytesAgain) {
+  const TemporaryFolder folder;
+  const Outcome first =
+      run_fluxq({"generate", "pizza and \"soccer ball\" \xF0\x9F\x8D\x95", "--seed", "4294967297",
+                 "--scheme", "int8dq", "--width", "128", "--height", "192", "--steps", "3",
+                 "--max-text-tokens", "32", "-o", folder / "a.png"});
+  ASSERT_EQ(first.status, 0) << first.err;
+  const Outcome again = run_fluxq({"generate", "--like", folder / "a.png", "-o", folder / "b.png"});
+  ASSERT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(read_bytes(folder / "a.png"), read_bytes(folder / "b.png"));
+  const Outcome inspect = run_fluxq({"inspect", folder / "a.png"});
+  EXPECT_THAT(inspect.out, HasSubstr("seed: 4294967297"));
+  EXPECT_THAT(inspect.out, HasSubstr("scheme: int8dq"));
+}
+
+TEST(Generate, LikeRefusesOtherWeights) {
+  const TemporaryFolder folder;
+  Picture picture;
+  picture.image = {.width = 16, .height = 16, .rgb = std::vector<uint8_t>(16 * 16 * 3, 7)};
+  picture.info = {.prompt = "red apple",
+                  .seed = 1,
+                  .steps = 1,
+                  .width = 64,
+                  .height = 64,
+                  .guidance = 0,
+                  .max_text_tokens = 8,
+                  .scheme = "bf16",
+                  .recipe = "",
+                  .sampler = "",
+                  .model = "emoji-flux",
+                  .weights_sha256 = std::string(64, 'a'),
+                  .version = "0"};
+  write_png(folder / "other.png", picture);
+  const Outcome outcome =
+      run_fluxq({"generate", "--like", folder / "other.png", "-o", folder / "b.png"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("expected weights with sha256 aaaa"));
+  EXPECT_FALSE(fs::exists(folder / "b.png"));
+}
+
+TEST(Generate, BadArgumentsGetASentenceAndWriteNothing) {
+  const struct {
+    std::vector<std::string> arguments;
+    int status;
+    std::string sentence;
+  } cases[] = {
+      {{"generate", "x", "--width", "100"}, 2, "width: expected a multiple of 16"},
+      {{"generate", "x", "--height", "0"}, 2, "height: expected a multiple of 16"},
+      {{"generate", "x", "--width", "-16"}, 2, "width: expected a multiple of 16"},
+      {{"generate", "x", "--width", "999999984"}, 2, "width: expected a multiple of 16"},
+      {{"generate", "x", "--steps", "0"}, 2, "steps: expected 1 to"},
+      {{"generate", "x", "--steps", "1000000000"}, 2, "steps: expected 1 to"},
+      {{"generate", "x", "--batch", "0"}, 2, "batch: expected 1 or more"},
+      {{"generate", "x", "--guidance", "nan"}, 2, "guidance"},
+      {{"generate", "x", "--max-text-tokens", "0"}, 2, "max-text-tokens: expected 1 to"},
+      {{"generate", "x", "--scheme", "int8"}, 2, "int8dq"},
+      {{"generate", "x", "--model", "no-such-model"}, 3, "was not found; looked for"},
+      {{"generate", "x", "--device", "tpu"}, 2, "expected cpu or cuda"},
+      {{"generate", "\xff\xfe"}, 2, "UTF-8"},
+      {{"generate"}, 2, "expected a prompt"},
+      {{"generate", "x", "--prompts", "/no/such/file"}, 3, "/no/such/file"},
+      {{"generate", "x", "--no-such-option"}, 2, "--no-such-option"},
+      {{"no-such-command"}, 2, ""},
+  };
+  for (const auto& test : cases) {
+    const TemporaryFolder folder;
+    std::vector<std::string> arguments = test.arguments;
+    if (arguments.size() > 1) arguments.insert(arguments.end(), {"-o", folder / "picture.png"});
+    const Outcome outcome = run_fluxq(arguments, {.folder = folder.path()});
+    EXPECT_EQ(outcome.status, test.status) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(test.sentence));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n') >= 1, true);
+    EXPECT_FALSE(fs::exists(folder / "picture.png"));
+  }
+}
+
+TEST(Generate, AMissingOutputFolderIsSaidBeforeAnyWork) {
+  const Outcome outcome = run_fluxq({"generate", "x", "-o", "/no/such/folder/a.png"});
+  EXPECT_EQ(outcome.status, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("the folder /no/such/folder does not exist"));
+}
+
+TEST(Generate, AFullDiskIsADiskFullErrorAndLeavesNoHalfFile) {
+  const TemporaryFolder folder;
+  const Outcome outcome = run_fluxq({"generate", "x", "--steps", "1", "-o", folder / "a.png"},
+                                    {.file_size_limit_bytes = 1000});
+  EXPECT_EQ(outcome.status, 11) << outcome.err;
+  EXPECT_EQ(files_in(folder.path()), 0u);
+}
+
+TEST(Generate, ALongPromptIsCutWithAWarning) {
+  const TemporaryFolder folder;
+  std::string prompt;
+  for (int i = 0; i < 100; ++i) prompt += "apple ";
+  const Outcome outcome = run_fluxq({"generate", prompt, "--steps", "1", "--width", "64",
+                                     "--height", "64", "-o", folder / "a.png"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("warning: the prompt has"));
+  EXPECT_THAT(outcome.err, HasSubstr("cut: "));
+}
+
+TEST(Generate, AnInterruptStopsItWithinASecondAndLeavesNoHalfFile) {
+  for (const int after_ms : {5, 60, 400}) {
+    const TemporaryFolder folder;
+    const auto begun = std::chrono::steady_clock::now();
+    const Outcome outcome =
+        run_fluxq({"generate", "red apple", "--steps", "2000", "-o", folder / "a.png"},
+                  {.interrupt_after = std::chrono::milliseconds(after_ms)});
+    const auto elapsed = std::chrono::steady_clock::now() - begun;
+    EXPECT_TRUE(outcome.status == 130 || (after_ms == 5 && outcome.status == 1002))
+        << outcome.status;  // before main
+    EXPECT_LT(elapsed, std::chrono::milliseconds(after_ms) + std::chrono::seconds(1));
+    EXPECT_EQ(files_in(folder.path()), 0u);
+  }
+  const Outcome terminated =
+      run_fluxq({"generate", "red apple", "--steps", "2000", "-o", "/tmp"},
+                {.interrupt_after = std::chrono::milliseconds(300), .signal = 15});
+  EXPECT_EQ(terminated.status, 143);
+}
+
+TEST(Generate, ASmallAddressSpaceIsRefusedWithFigures) {
+  const TemporaryFolder folder;
+  const Outcome outcome =
+      run_fluxq({"generate", "x", "--width", "8192", "--height", "8192", "-o", folder / "a.png"},
+                {.address_space_bytes = uint64_t{2} << 30});
+  EXPECT_EQ(outcome.status, 6) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("GB of free host memory"));
+}
+
+TEST(Generate, ASheetShowsAllPictures) {
+  const TemporaryFolder folder;
+  const Outcome outcome = run_fluxq({"generate", "red apple", "pizza", "--steps", "1", "--width",
+                                     "64", "--height", "64", "--sheet", "-o", folder / "out"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(files_in(folder.path() / "out"), 3u);
+  EXPECT_EQ(read_png(folder.path() / "out" / "sheet.png").image.height, 64);
+}
+
+TEST(Inspect, TellsWhatAModelIs) {
+  const Outcome outcome = run_fluxq({"inspect", "emoji-flux", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\"variant\": \"schnell\""));
+  EXPECT_THAT(outcome.out, HasSubstr("\"parameters\": 13"));
+  EXPECT_EQ(run_fluxq({"inspect", "/no/such"}).status, 3);
+}
+
+TEST(Help, EveryCommandHasAnExample) {
+  const Outcome all = run_fluxq({"--help"});
+  EXPECT_EQ(all.status, 0);
+  for (const std::string command : {"generate", "inspect", "version"}) {
+    EXPECT_THAT(all.out, HasSubstr(command));
+    EXPECT_THAT(run_fluxq({command, "--help"}).out, HasSubstr("Example: fluxq " + command));
+  }
+}
+
+}  // namespace
+}  // namespace fluxq::testing
