@@ -1,5 +1,6 @@
 #include "tokenizers/charsmap.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -19,6 +20,7 @@ uint32_t offset(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6);
 
 // A cluster of at least so many bytes is replaced character by character.
 constexpr size_t kLongClusterBytes = 6;
+constexpr size_t kMaxReplacementBytes = 255;
 
 }  // namespace
 
@@ -44,6 +46,11 @@ Charsmap::Charsmap(std::string_view bytes, std::string_view where) {
       fail(ErrorCode::corrupt_file,
            "{}: character map: expected a replacement that begins within {} bytes, got offset {}",
            where, replacements_.size(), at);
+    // The longest in Unicode's NFKC has 33 bytes. Without a limit a small map could blow text up.
+    const size_t most = std::min(replacements_.size() - at, kMaxReplacementBytes + 1);
+    if (strnlen(replacements_.data() + at, most) > kMaxReplacementBytes)
+      fail(ErrorCode::corrupt_file, "{}: character map: expected replacements of at most {} bytes",
+           where, kMaxReplacementBytes);
   }
 }
 

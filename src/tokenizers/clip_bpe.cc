@@ -90,9 +90,7 @@ class ClipBpe : public Tokenizer {
       const auto found = vocabulary_.find(token);
       return found == vocabulary_.end() ? -1 : found->second;
     };
-    // The library gives new tokens ids from the number of tokens on.
-    const std::vector<SpecialTokenWithId> tokens =
-        assign_ids(config, find, static_cast<int32_t>(vocabulary_.size()), folder);
+    const std::vector<SpecialTokenWithId> tokens = assign_ids(config, find, next_id, folder);
     for (const auto& entry : tokens) {
       next_id = std::max(next_id, entry.id + 1);
       vocabulary_.emplace(entry.token.content, entry.id);
@@ -163,102 +161,108 @@ class ClipBpe : public Tokenizer {
   std::array<int32_t, 256> end_of_word_;  // token of a byte that ends a word
 };
 
-Vocabulary parse_vocabulary(const Json& json, const std::string& where) {
+// Takes the strings out of the JSON: CLIP's vocabulary has 49,408.
+Vocabulary take_vocabulary(Json& json, const std::string& where) {
   if (!json.is_object())
     fail(ErrorCode::corrupt_file, "{}: expected an object of tokens and their ids, got {}", where,
          describe(json));
+  auto& object = json.get_ref<Json::object_t&>();
   Vocabulary vocabulary;
-  vocabulary.reserve(json.size());
-  std::unordered_map<int32_t, const std::string*> owners;
-  owners.reserve(json.size());
-  for (const auto& [token, value] : json.get_ref<const Json::object_t&>()) {
-    const bool is_id = value.is_number_unsigned() && value.get<uint64_t>() <= kMaxId;
-    if (!is_id)
+  vocabulary.reserve(object.size());
+  std::vector<int32_t> ids;
+  ids.reserve(object.size());
+  while (!object.empty()) {
+    auto entry = object.extract(object.begin());
+    const Json& value = entry.mapped();
+    if (!value.is_number_unsigned() || value.get<uint64_t>() > kMaxId)
       fail(ErrorCode::corrupt_file, "{}: token {}: expected an id in 0 to {}, got {}", where,
-           in_quotes(token), kMaxId, describe(value));
-    const auto id = value.get<int32_t>();
-    const auto [owner, is_new] = owners.emplace(id, &token);
-    if (!is_new)
-      fail(ErrorCode::corrupt_file, "{}: tokens {} and {}: expected different ids, got {} twice",
-           where, in_quotes(*owner->second), in_quotes(token), id);
-    vocabulary.emplace(token, id);
+           in_quotes(entry.key()), kMaxId, describe(value));
+    ids.push_back(value.get<int32_t>());
+    vocabulary.emplace(std::move(entry.key()), ids.back());
   }
+  std::sort(ids.begin(), ids.end());
+  if (const auto twice = std::adjacent_find(ids.begin(), ids.end()); twice != ids.end())
+    fail(ErrorCode::corrupt_file, "{}: expected different ids, got {} twice", where, *twice);
   return vocabulary;
 }
 
-// Collects merges in the order of their ranks; `where` names each one's place in the file.
+// Takes merges in the order of their ranks.
 class MergesReader {
  public:
-  MergesReader(const Vocabulary& vocabulary, size_t count) : vocabulary_(vocabulary) {
-    merges_.reserve(std::min(count, vocabulary.size()));
+  // Messages say "FILE: UNIT N", N from `first`.
+  MergesReader(const Vocabulary& vocabulary, std::string place, size_t first)
+      : vocabulary_(vocabulary), place_(std::move(place)), number_(first) {
+    merges_.reserve(vocabulary.size());
   }
-  void add(const std::string& left, const std::string& right, const std::string& where) {
-    const int32_t left_id = find(left, where);
-    const int32_t right_id = find(right, where);
-    if (!merges_.add(left_id, right_id, find(left + right, where)))
-      fail(ErrorCode::corrupt_file, "{}: expected each merge once, got {} {} again", where,
-           in_quotes(left), in_quotes(right));
+
+  void skip() { ++number_; }
+
+  // "left right", one space between.
+  void add(std::string_view merge) {
+    const size_t space = merge.find(' ');
+    if (space == merge.npos || merge.find(' ', space + 1) != merge.npos)
+      corrupt("two tokens with one space between", merge);
+    add(merge.substr(0, space), merge.substr(space + 1));
   }
+
+  void add(std::string_view left, std::string_view right) {
+    const int32_t left_id = find(left);
+    const int32_t right_id = find(right);
+    if (!merges_.add(left_id, right_id, find(std::string(left).append(right))))
+      corrupt("each pair once", std::string(left) + " " + std::string(right));
+    ++number_;
+  }
+
+  [[noreturn]] void corrupt(std::string_view expected, std::string_view got) const {
+    fail(ErrorCode::corrupt_file, "{} {}: expected {}, got {}", place_, number_, expected,
+         in_quotes(got));
+  }
+
   BytePairMerges take() { return std::move(merges_); }
 
  private:
-  int32_t find(const std::string& token, const std::string& where) const {
-    const auto found = vocabulary_.find(token);
+  int32_t find(std::string_view token) const {
+    const auto found = vocabulary_.find(std::string(token));
     if (token.empty() || found == vocabulary_.end())
-      fail(ErrorCode::corrupt_file, "{}: expected a merge of tokens in the vocabulary, got {}",
-           where, in_quotes(token));
+      corrupt("tokens that are in the vocabulary, merged too", token);
     return found->second;
   }
 
   const Vocabulary& vocabulary_;
+  std::string place_;
+  size_t number_;
   BytePairMerges merges_;
 };
-
-// "left right" in two parts; fails unless there is exactly one space.
-std::pair<std::string, std::string> split_merge(std::string_view merge, const std::string& where) {
-  const size_t space = merge.find(' ');
-  if (space == merge.npos || merge.find(' ', space + 1) != merge.npos)
-    fail(ErrorCode::corrupt_file, "{}: expected two tokens with one space between, got {}", where,
-         in_quotes(merge));
-  return {std::string(merge.substr(0, space)), std::string(merge.substr(space + 1))};
-}
 
 // merges.txt: an optional line "#version…", then one merge a line, best first.
 BytePairMerges read_merges(const std::filesystem::path& path, const Vocabulary& vocabulary) {
   const std::string text = read_text_file(path, kMaxMergesBytes);
-  MergesReader reader(vocabulary, vocabulary.size());
-  std::string_view rest = text;
-  for (size_t line = 1; !rest.empty(); ++line) {
-    std::string_view merge = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(merge.size() + 1, rest.size()));
-    if (merge.ends_with('\r')) merge.remove_suffix(1);
-    if (merge.starts_with("#version")) continue;
-    const std::string where = fmt::format("{}: line {}", path.string(), line);
-    const auto [left, right] = split_merge(merge, where);
-    reader.add(left, right, where);
+  MergesReader reader(vocabulary, path.string() + ": line", 1);
+  for (std::string_view rest = text; !rest.empty();) {
+    std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.starts_with("#version"))
+      reader.skip();
+    else
+      reader.add(line);
   }
   return reader.take();
 }
 
 // tokenizer.json's model.merges: "left right" or ["left", "right"].
-BytePairMerges parse_merges(const Json& list, const std::string& path,
+BytePairMerges parse_merges(const Json& list, const std::string& where,
                             const Vocabulary& vocabulary) {
   if (!list.is_array())
-    fail(ErrorCode::corrupt_file, "{}: model.merges: expected an array, got {}", path,
-         describe(list));
-  MergesReader reader(vocabulary, list.size());
-  size_t rank = 0;
+    fail(ErrorCode::corrupt_file, "{}: expected an array, got {}", where, describe(list));
+  MergesReader reader(vocabulary, where, 0);
   for (const Json& merge : list) {
-    const std::string where = fmt::format("{}: model.merges[{}]", path, rank++);
-    if (merge.is_string()) {
-      const auto [left, right] = split_merge(merge.get_ref<const std::string&>(), where);
-      reader.add(left, right, where);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-      reader.add(merge[0].get<std::string>(), merge[1].get<std::string>(), where);
-    } else {
-      fail(ErrorCode::corrupt_file, "{}: expected two tokens, got {}", where, describe(merge));
-    }
+    if (merge.is_string())
+      reader.add(merge.get_ref<const std::string&>());
+    else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
+      reader.add(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>());
+    else
+      reader.corrupt("two tokens", describe(merge));
   }
   return reader.take();
 }
@@ -279,19 +283,19 @@ std::unique_ptr<Tokenizer> load_clip_bpe(const std::filesystem::path& folder) {
                         std::filesystem::exists(folder / "merges.txt", ignored);
   if (has_both || !std::filesystem::exists(single_file, ignored)) {
     const std::filesystem::path path = folder / "vocab.json";
-    Vocabulary vocabulary = parse_vocabulary(read_json(path), path.string());
+    Json json = read_json(path);
+    Vocabulary vocabulary = take_vocabulary(json, path.string());
     BytePairMerges merges = read_merges(folder / "merges.txt", vocabulary);
     return std::make_unique<ClipBpe>(std::move(vocabulary), std::move(merges), config, folder);
   }
-  const Json json = read_json(single_file);
-  const std::string path = single_file.string();
-  const Json* model = find_member(json, "model", path);
-  const Json* vocab = model ? find_member(*model, "vocab", path + ": model") : nullptr;
-  const Json* merge_list = model ? find_member(*model, "merges", path + ": model") : nullptr;
-  if (vocab == nullptr || merge_list == nullptr)
-    fail(ErrorCode::corrupt_file, "{}: expected a model with vocab and merges, got none", path);
-  Vocabulary vocabulary = parse_vocabulary(*vocab, path + ": model.vocab");
-  BytePairMerges merges = parse_merges(*merge_list, path, vocabulary);
+  Json json = read_json(single_file);
+  const std::string where = single_file.string() + ": model";
+  const Json* model = find_member(json, "model", single_file.string());
+  if (model == nullptr || find_member(*model, "vocab", where) == nullptr ||
+      find_member(*model, "merges", where) == nullptr)
+    fail(ErrorCode::corrupt_file, "{}: expected members vocab and merges", where);
+  Vocabulary vocabulary = take_vocabulary(json["model"]["vocab"], where + ".vocab");
+  BytePairMerges merges = parse_merges(json["model"]["merges"], where + ".merges", vocabulary);
   return std::make_unique<ClipBpe>(std::move(vocabulary), std::move(merges), config, folder);
 }
 

@@ -100,7 +100,7 @@ class FieldReader {
   size_t at_ = 0;
 };
 
-SentencePiece parse_piece(std::string_view message, const std::string& where) {
+SentencePiece parse_piece(std::string_view message, size_t id, std::string_view where) {
   SentencePiece piece;
   FieldReader reader(message, where);
   for (Field field; reader.next(field);) {
@@ -113,7 +113,8 @@ SentencePiece parse_piece(std::string_view message, const std::string& where) {
     } else if (field.number == 3) {
       reader.expect(field, kVarint);
       if (field.value < 1 || field.value > 6)
-        fail(ErrorCode::corrupt_file, "{}: expected a type of 1 to 6, got {}", where, field.value);
+        fail(ErrorCode::corrupt_file, "{}: piece {}: expected a type of 1 to 6, got {}", where, id,
+             field.value);
       piece.type = static_cast<SentencePiece::Type>(field.value);
     }
   }
@@ -170,8 +171,7 @@ SentencePieceModel parse_sentencepiece_model(std::string_view bytes, std::string
       reader.expect(field, kBytes);
       if (model.pieces.size() == kMaxPieces)
         fail(ErrorCode::corrupt_file, "{}: expected at most {} pieces", where, kMaxPieces);
-      model.pieces.push_back(
-          parse_piece(field.bytes, fmt::format("{}: piece {}", where, model.pieces.size())));
+      model.pieces.push_back(parse_piece(field.bytes, model.pieces.size(), where));
     } else if (field.number == 2) {  // trainer_spec
       reader.expect(field, kBytes);
       FieldReader trainer(field.bytes, where);

@@ -8,7 +8,7 @@
 namespace fluxq {
 namespace {
 
-constexpr size_t kMaxTextBytes = 64 << 20;
+constexpr size_t kMaxTextBytes = 16 << 20;
 constexpr int kMaxTokens = 1 << 20;
 constexpr size_t kMaxCutTokens = 64;
 
@@ -39,6 +39,9 @@ TokenIds Tokenizer::encode(std::string_view utf8_text, int max_tokens) const {
   result.ids.resize(static_cast<size_t>(max_tokens), frame_.pad);
   if (const size_t cut = tokens.size() - kept; cut > 0) {
     result.cut_text = decode(std::span(tokens).subspan(kept, std::min(cut, kMaxCutTokens)));
+    // Tokens of single bytes may begin or end inside a character.
+    for (size_t bad; (bad = find_invalid_utf8(result.cut_text)) != std::string::npos;)
+      result.cut_text.erase(bad, 1);
     if (cut > kMaxCutTokens) result.cut_text += "…";
   }
   return result;

@@ -2,6 +2,13 @@
 /// padding="max_length", max_length=max_tokens, truncation=True. The two kinds of FLUX.1 are loaded
 /// from the Hugging Face folders of a diffusers checkpoint ("tokenizer", "tokenizer_2"). A loaded
 /// tokenizer never changes and may be used from several threads at once.
+///
+/// Ids agree for every text. Where a folder is unusual, fluxq is stricter: what transformers takes
+/// silently and no FLUX.1 folder has is refused (ids given twice, a special token whose stated id
+/// is not its id in the vocabulary, scores that are no log probabilities, an unknown piece of T5
+/// that is not id 2, padding or cutting on the left, tokens for single words only,
+/// added_tokens.json). Of two forms of one vocabulary the older one is read (vocab.json with
+/// merges.txt, spiece.model); transformers would read tokenizer.json, which says the same.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +35,7 @@ class Tokenizer {
   /// Begin token (CLIP), the text's tokens as far as they fit, end token, padding. Literals of
   /// special tokens in the text ("</s>") become those tokens, as transformers has it. Time and
   /// memory are near linear in the text.
-  /// Errors: bad_argument if the text is not UTF-8 (with the byte offset), longer than 64 MiB, or
+  /// Errors: bad_argument if the text is not UTF-8 (with the byte offset), longer than 16 MiB, or
   /// if max_tokens is below the number of begin and end tokens or above 2^20.
   TokenIds encode(std::string_view utf8_text, int max_tokens) const;
 

@@ -164,11 +164,13 @@ std::u32string nfc(std::u32string_view text) {
 }
 
 size_t grapheme_end(std::u32string_view text, size_t begin) {
+  const auto known = [](char32_t c) {
+    return static_cast<int32_t>(find_range(kNewExtenders, c) ? U'\u0301' : c);
+  };
   int32_t state = 0;
   size_t end = begin + 1;
   while (end < text.size() &&
-         !utf8proc_grapheme_break_stateful(static_cast<int32_t>(text[end - 1]),
-                                           static_cast<int32_t>(text[end]), &state))
+         !utf8proc_grapheme_break_stateful(known(text[end - 1]), known(text[end]), &state))
     ++end;
   return end;
 }

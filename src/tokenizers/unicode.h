@@ -1,7 +1,7 @@
 /// Unicode as the Hugging Face `tokenizers` library (0.23) sees it, which transformers builds on.
 /// utf8proc knows Unicode 15.0; that library mixes three versions: 9.0 for normalization, 16.0 for
-/// the classes of characters, 17.0 for lower case. unicode_differences.h lists what that changes,
-/// and a test compares all code points, so ids agree for any text.
+/// the classes of characters, 17.0 for lower case and grapheme clusters. unicode_differences.h
+/// lists what that changes, and tests compare all code points.
 #pragma once
 
 #include <cstddef>

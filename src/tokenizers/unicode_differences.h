@@ -46,6 +46,11 @@ inline constexpr CodePointRange kUnorderedMarks[] = {
     {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F},
     {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}};
 
+/// Combining marks of Unicode 16 and 17 that take three bytes in UTF-8: they belong to the grapheme
+/// cluster before them. (Longer ones can make no difference to a character map, see charsmap.cc.)
+inline constexpr CodePointRange kNewExtenders[] = {
+    {0x897, 0x897}, {0x1ACF, 0x1ADD}, {0x1AE0, 0x1AEB}};
+
 /// The one composite of Unicode 10 to 15: it stays as it is written, in one part or in two.
 inline constexpr char32_t kUncomposed = 0x11938;
 

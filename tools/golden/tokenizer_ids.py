@@ -246,7 +246,7 @@ def golden_ids(tokenizer, texts):
 
 def golden_unicode():
     """Per block of 65,536 code points a hash over each one's: letter, number or whitespace (a byte of
-    bits 1, 2, 4), then NFC and lower case in UTF-8, each ended by 0xFF. And NFC of sequences."""
+    bits 1, 2, 4), then NFC and lower case in UTF-8, each ended by 0xFF. And the same of sequences."""
     code_points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
     def matching(pattern):
@@ -276,7 +276,14 @@ def golden_unicode():
             data += nfc.normalize_str(f"q{chr(c)}\u0334").encode() + b"\xff"
             data += nfc.normalize_str(f"q\u0345{chr(c)}\u0301").encode() + b"\xff"
     marks = fnv1a(data)
-    return {"planes": planes, "marks": marks}
+
+    # T5's character map with a character of which it changes the neighbour.
+    charsmap = T5TokenizerFast.from_pretrained(BUNDLED / "tokenizer_2").backend_tokenizer.normalizer
+    data = bytearray()
+    for c in code_points:
+        if 0 < c < 0x20000:
+            data += charsmap.normalize_str(f"\u00aa{chr(c)}x{chr(c)}\u00bd{chr(c)}\u0301").encode() + b"\xff"
+    return {"planes": planes, "marks": marks, "charsmap": fnv1a(data)}
 
 
 def main():
