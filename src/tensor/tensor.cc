@@ -8,17 +8,21 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // one cache line, and an AVX-512 register
 
-float float_at(const Tensor& tensor, int64_t i) {
-  switch (tensor.dtype()) {
-    case DType::f32:
-      return tensor.data<float>()[i];
-    case DType::bf16:
-      return static_cast<float>(tensor.data<bf16>()[i]);
-    case DType::f16:
-      return f16_to_float(static_cast<const uint16_t*>(tensor.raw())[i]);
-    default:
-      fail(ErrorCode::unsupported, "a tensor's values: expected F32, BF16 or F16, got {}",
-           dtype_name(tensor.dtype()));
+float widened(float value) { return value; }
+float widened(bf16 value) { return static_cast<float>(value); }
+float widened(uint16_t f16_bits) { return f16_to_float(f16_bits); }
+
+// One loop per pair of types, so that the compiler can vectorize it.
+template <typename From>
+void convert(const void* from, const Tensor& out) {
+  const auto* values = static_cast<const From*>(from);
+  const int64_t count = out.elements();
+  if (out.dtype() == DType::f32) {
+    float* to = out.data<float>();
+    for (int64_t i = 0; i < count; ++i) to[i] = widened(values[i]);
+  } else {
+    bf16* to = out.data<bf16>();
+    for (int64_t i = 0; i < count; ++i) to[i] = bf16(widened(values[i]));
   }
 }
 
@@ -78,16 +82,22 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 }
 
 Tensor converted(const Tensor& host, DType dtype) {
+  if (host.dtype() != dtype && dtype != DType::f32 && dtype != DType::bf16) {
+    fail(ErrorCode::unsupported, "conversion of tensor values: expected F32 or BF16, got {}",
+         dtype_name(dtype));
+  }
   Tensor out = Tensor::on_host(dtype, host.shape());
   if (host.dtype() == dtype) {
     std::memcpy(out.raw(), host.raw(), static_cast<size_t>(host.bytes()));
-  } else if (dtype == DType::f32) {
-    for (int64_t i = 0; i < host.elements(); ++i) out.data<float>()[i] = float_at(host, i);
-  } else if (dtype == DType::bf16) {
-    for (int64_t i = 0; i < host.elements(); ++i) out.data<bf16>()[i] = bf16(float_at(host, i));
+  } else if (host.dtype() == DType::f32) {
+    convert<float>(host.raw(), out);
+  } else if (host.dtype() == DType::bf16) {
+    convert<bf16>(host.raw(), out);
+  } else if (host.dtype() == DType::f16) {
+    convert<uint16_t>(host.raw(), out);
   } else {
-    fail(ErrorCode::unsupported, "conversion of tensor values: expected F32 or BF16, got {}",
-         dtype_name(dtype));
+    fail(ErrorCode::unsupported, "a tensor's values: expected F32, BF16 or F16, got {}",
+         dtype_name(host.dtype()));
   }
   return out;
 }
