@@ -161,8 +161,9 @@ def byte_characters():
     return [chr(b) for b in itself] + [chr(256 + i) for i in range(len(others))]
 
 
-def make_clip():
-    """Vocabulary in CLIP's order: bytes, bytes that end a word, merges, start, end."""
+def make_clip(loaded):
+    """The vocabulary in CLIP's order: bytes, bytes that end a word, merges, start, end. Compact in
+    OUT/clip, and as transformers' files in the folder `loaded`, which is returned."""
     import open_clip
 
     path = pathlib.Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
@@ -187,7 +188,6 @@ def make_clip():
         "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer", "unk_token": "<|endoftext|>",
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
-    loaded = pathlib.Path(tempfile.mkdtemp())
     shutil.copy(folder / "tokenizer_config.json", loaded)
     ids |= {"<|startoftext|>": 49406, "<|endoftext|>": 49407}
     (loaded / "vocab.json").write_text(json.dumps(ids))
@@ -286,9 +286,8 @@ def golden_unicode():
     return {"planes": planes, "marks": marks, "charsmap": fnv1a(data)}
 
 
-def main():
+def main(scratch):
     texts = make_texts()
-    assert len(texts) == len(list(map(str.encode, texts)))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "texts.json").write_text(json.dumps(texts, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     if "--train" in sys.argv:
@@ -296,7 +295,7 @@ def main():
     folders = {
         "emoji_clip": (CLIPTokenizer, BUNDLED / "tokenizer"),
         "emoji_t5": (T5TokenizerFast, BUNDLED / "tokenizer_2"),
-        "clip": (CLIPTokenizer, make_clip()),
+        "clip": (CLIPTokenizer, make_clip(scratch)),
         "t5": (T5TokenizerFast, OUT / "t5"),
         "t5_bytes": (T5TokenizerFast, OUT / "t5_bytes"),
     }
@@ -308,4 +307,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as scratch:
+        main(pathlib.Path(scratch))
