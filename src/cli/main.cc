@@ -51,6 +51,8 @@ int run(int argc, char** argv) {
   app.footer("Each command has --help with an example.");
   fluxq::cli::add_generate(app, session);
   fluxq::cli::add_inspect(app, session);
+  fluxq::cli::add_schemes(app, session);
+  fluxq::cli::add_coverage(app, session);
   fluxq::cli::add_version(app, session);
   try {
     app.parse(argc, argv);

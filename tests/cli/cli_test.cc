@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/json.h"
 #include "image/png.h"
 #include "program.h"
 
@@ -179,10 +180,35 @@ TEST(Inspect, TellsWhatAModelIs) {
   EXPECT_EQ(run_fluxq({"inspect", "/no/such"}).status, 3);
 }
 
+TEST(Schemes, TheDocumentedTableIsTheRegistrys) {
+  const Outcome outcome = run_fluxq({"schemes", "--markdown"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, read_bytes(FLUXQ_SOURCE_DIR "/docs/schemes.md"))
+      << "docs/schemes.md is stale: fluxq schemes --markdown > docs/schemes.md";
+}
+
+TEST(Schemes, CoverageNamesTheSchemeAndTheReasonOfEachException) {
+  const Outcome outcome = run_fluxq({"coverage", "--scheme", "int8dq", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json coverage = parse_json(outcome.out, "coverage");
+  int quantized = 0;
+  for (const Json& layer : coverage["layers"]) {
+    const bool in_block =
+        layer["layer"].get<std::string>().find("transformer_blocks.") != std::string::npos;
+    const bool modulation = layer["layer"].get<std::string>().find(".norm") != std::string::npos;
+    EXPECT_EQ(layer["scheme"] == "int8dq", in_block && !modulation) << layer["layer"];
+    EXPECT_EQ(layer["reason"].get<std::string>().empty(), layer["scheme"] == "int8dq")
+        << layer["layer"];
+    quantized += layer["scheme"] == "int8dq";
+  }
+  EXPECT_EQ(quantized,
+            2 * 12 + 8 * 5);  // q, k, v, out and two MLP layers per stream; q, k, v, MLP, out
+}
+
 TEST(Help, EveryCommandHasAnExample) {
   const Outcome all = run_fluxq({"--help"});
   EXPECT_EQ(all.status, 0);
-  for (const std::string command : {"generate", "inspect", "version"}) {
+  for (const std::string command : {"generate", "inspect", "schemes", "coverage", "version"}) {
     EXPECT_THAT(all.out, HasSubstr(command));
     EXPECT_THAT(run_fluxq({command, "--help"}).out, HasSubstr("Example: fluxq " + command));
   }
