@@ -9,6 +9,7 @@ namespace {
 const std::vector<std::string> kLayers = {
     "transformer.x_embedder",
     "transformer.transformer_blocks.0.norm1.linear",
+    "transformer.transformer_blocks.0.norm1_context.linear",
     "transformer.transformer_blocks.0.attn.to_q",
     "transformer.transformer_blocks.0.ff.net.0.proj",
     "transformer.transformer_blocks.0.ff_context.net.2",
@@ -38,7 +39,7 @@ std::filesystem::path write(const TempFolder& folder, std::string_view text) {
 TEST(Recipe, TheDefaultQuantizesTheBlocksButNotTheirModulation) {
   const Recipe recipe = Recipe::standard(find_scheme("int8dq"));
   const std::string b = "bf16", q = "int8dq";
-  EXPECT_EQ(chosen(recipe), (std::vector{b, b, q, q, q, b, q, q, q, b, b, b, b, b}));
+  EXPECT_EQ(chosen(recipe), (std::vector{b, b, b, q, q, q, b, q, q, q, b, b, b, b, b}));
   for (const std::string& layer : kLayers) {
     const Recipe::Choice choice = recipe.choose(layer);
     EXPECT_EQ(choice.reason.empty(), choice.scheme == &recipe.main()) << layer;
@@ -93,7 +94,7 @@ TEST(Recipe, APatternWithoutALayerIsAnErrorThatNamesNearOnes) {
       {"pattern": "*"}, {"pattern": "transformer.proj_uot"}]})");
   const Recipe recipe = Recipe::load(file, find_scheme("int8dq"));
   EXPECT_FLUXQ_ERROR(recipe.check_used(kLayers), bad_argument,
-                     "pattern \"transformer.proj_uot\" matches none of 14 layers");
+                     "pattern \"transformer.proj_uot\" matches none of 15 layers");
   EXPECT_FLUXQ_ERROR(recipe.check_used(kLayers), bad_argument,
                      "Did you mean \"transformer.proj_out\"");
 }
@@ -119,6 +120,28 @@ TEST(Recipe, BadFilesAreRefusedByPlace) {
                      bad_argument, "cannot be mixed");
   EXPECT_FLUXQ_ERROR(Recipe::load(folder / "none.json", find_scheme("int8dq")), not_found,
                      "none.json");
+}
+
+TEST(ShippedRecipes, FitTheLayersAndTheDefaultIsTheStandard) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(FLUXQ_SOURCE_DIR "/recipes")) {
+    const Recipe recipe = Recipe::load(entry.path(), find_scheme("fp8dqrow"));
+    SCOPED_TRACE(entry.path());
+    EXPECT_EQ(recipe.name(), entry.path().stem());
+    recipe.check_used(kLayers);
+    const std::vector<std::string> names = chosen(recipe);
+    EXPECT_THAT(names, ::testing::Contains("fp8dqrow"));
+    for (size_t i = 0; i < kLayers.size(); ++i) {
+      const Recipe::Choice choice = recipe.choose(kLayers[i]);
+      EXPECT_EQ(choice.reason.empty(), choice.scheme == &recipe.main()) << kLayers[i];
+      if (recipe.name() != "default") continue;
+      const Recipe::Choice standard = Recipe::standard(recipe.main()).choose(kLayers[i]);
+      EXPECT_EQ(choice.scheme, standard.scheme) << kLayers[i];
+      EXPECT_EQ(choice.reason, standard.reason) << kLayers[i];
+    }
+    ++files;
+  }
+  EXPECT_GE(files, 4);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "quant/torchao_format.h"
+
 namespace fluxq {
 namespace {
 
@@ -70,6 +72,12 @@ void Scheme::check(const PackedWeight& weight, std::string_view name) const {
 
 std::vector<float> Scheme::input_bound(const Tensor& x) const {
   return std::vector<float>(static_cast<size_t>(x.elements()), 0.0f);
+}
+
+StoredForm Scheme::stored_form(int64_t out, int64_t in) const {
+  return {.type = "FluxqWeight",
+          .data = {{"scheme", info().name}, {"shape", Json::array({out, in})}},
+          .config = nullptr};
 }
 
 const Scheme& find_scheme(std::string_view name) {

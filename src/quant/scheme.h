@@ -43,6 +43,8 @@ struct PackedWeight {
   int64_t bytes() const;
 };
 
+struct StoredForm;  // quant/torchao_format.h
+
 /// A layer's input, quantized once for all linears that read it.
 struct Prepared {
   Rows codes;    ///< [batch, rows, in] in the device's own type
@@ -108,6 +110,9 @@ class Scheme {
   /// The largest |dequantize(prepare(x)) - x| that the format allows at each element of one sample
   /// x [rows, in]: zero when inputs are not quantized.
   virtual std::vector<float> input_bound(const Tensor& x) const;
+  /// How files describe a packed weight [out, in]: by default in fluxq's own form, under the
+  /// scheme's name.
+  virtual StoredForm stored_form(int64_t out, int64_t in) const;
   /// The scheme on a device, or Error(unsupported) naming the device and the schemes that run
   /// there.
   virtual std::unique_ptr<SchemeKernels> on(Kernels& kernels) const = 0;

@@ -1,4 +1,5 @@
-"""Writes tests/golden/quant/torchao.safetensors: what torchao 0.18 makes of difficult rows, for src/quant's tests.
+"""Writes tests/golden/quant, for src/quant's tests: torchao.safetensors, what torchao 0.18 makes of difficult rows, and
+torchao_header.json, how it describes such weights in a safetensors header and diffusers in config.json.
 
 Run: python tools/golden/quant.py (needs tools/requirements.txt; CPU only).
 
@@ -7,11 +8,23 @@ Names: `CASE.x` is the bf16 input; `CASE.SCHEME.PART` what torchao stores for it
 as an activation. Rows for which torchao gives NaN (all-zero rows in fp8) are in no fp8 case: fluxq differs there.
 """
 
+import json
 import pathlib
 
 import torch
+from diffusers import TorchAoConfig
 from safetensors.torch import save_file
-from torchao.quantization import Float8Tensor, PerRow, PerTensor
+from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
+from torchao.quantization import (
+    Float8DynamicActivationFloat8WeightConfig,
+    Float8Tensor,
+    Int4Tensor,
+    Int4WeightOnlyConfig,
+    Int8DynamicActivationInt8WeightConfig,
+    PerRow,
+    PerTensor,
+    quantize_,
+)
 from torchao.quantization.quant_primitives import (
     MappingType,
     _choose_qparams_affine_tinygemm,
@@ -89,6 +102,46 @@ def int4_parts(case: str, x: torch.Tensor, out: dict[str, torch.Tensor], group: 
             f"{case}.int4wo.zero_point": zero, f"{case}.int4wo.values": values.float()}
 
 
+def float8_weight(x: torch.Tensor, config: Float8DynamicActivationFloat8WeightConfig) -> Float8Tensor:
+    """What the config's own handler does, which refuses the CPU."""
+    act_granularity, weight_granularity = config.granularity
+    act = QuantizeTensorToFloat8Kwargs(config.activation_dtype, act_granularity, hp_value_lb=config.activation_value_lb,
+                                       hp_value_ub=config.activation_value_ub, kernel_preference=config.kernel_preference)
+    return Float8Tensor.from_hp(x, float8_dtype=config.weight_dtype, granularity=weight_granularity,
+                                mm_config=config.mm_config, kernel_preference=config.kernel_preference,
+                                act_quant_kwargs=act)
+
+
+def headers() -> dict:
+    """{scheme: {"entry": header entry of a weight [4, 256], "config": quantization_config}}"""
+    x = torch.randn(4, 256, dtype=torch.bfloat16)
+    configs = {
+        "fp8dqrow": Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()),
+        "fp8dq": Float8DynamicActivationFloat8WeightConfig(granularity=PerTensor()),
+        "int8dq": Int8DynamicActivationInt8WeightConfig(),
+        "int4wo": Int4WeightOnlyConfig(group_size=128),
+    }
+    linear = torch.nn.Linear(256, 4, dtype=torch.bfloat16)
+    quantize_(linear, configs["int8dq"])
+    scales = torch.ones(2, 4, dtype=torch.bfloat16)
+    weights = {
+        "fp8dqrow.weight": float8_weight(x, configs["fp8dqrow"]),
+        "fp8dq.weight": float8_weight(x, configs["fp8dq"]),
+        "int8dq.weight": linear.weight.data,
+        # Int4Tensor.from_hp needs a package that is not to be had; its fields are what it would fill in.
+        "int4wo.weight": Int4Tensor(torch.zeros(4, 128, dtype=torch.int8), scales, scales, [1, 128], x.shape),
+    }
+    _, metadata = flatten_tensor_state_dict(weights | {"int8dq.bias": linear.bias.data})
+    golden = {}
+    for name, config in configs.items():
+        quantization = TorchAoConfig(config).to_dict()
+        golden[name] = {
+            "entry": json.loads(metadata[f"{name}.weight"]),
+            "config": quantization | {"quant_method": quantization["quant_method"].value},
+        }
+    return golden | {"plain": json.loads(metadata["int8dq.bias"]), "tensor_names": metadata["tensor_names"]}
+
+
 def main() -> None:
     out: dict[str, torch.Tensor] = {}
     for width in (128, 37, 3):
@@ -121,6 +174,7 @@ def main() -> None:
         if tensor.is_floating_point():
             assert torch.isfinite(tensor.float()).all(), name
     OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "torchao_header.json").write_text(json.dumps(headers(), indent=1) + "\n")
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, OUT / "torchao.safetensors")
 
 

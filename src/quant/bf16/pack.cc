@@ -2,6 +2,7 @@
 
 #include "quant/bf16/layout.h"
 #include "quant/formats/weight.h"
+#include "quant/torchao_format.h"
 
 namespace fluxq {
 
@@ -40,6 +41,10 @@ std::vector<float> Bf16Scheme::pack_bound(const Tensor& weight) const {
   std::vector<float> bound = to_floats(weight);
   for (float& value : bound) value = std::max(std::abs(value), 0x1p-126f) * 0x1p-8f;
   return bound;
+}
+
+StoredForm Bf16Scheme::stored_form(int64_t /*out*/, int64_t /*in*/) const {
+  return {.type = "Tensor", .data = nullptr, .config = nullptr};
 }
 
 }  // namespace fluxq

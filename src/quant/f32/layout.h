@@ -13,6 +13,7 @@ class F32Scheme final : public Scheme {
   PackedWeight pack(const Tensor& weight, std::string_view name) const override;
   std::vector<float> unpack(const PackedWeight& weight) const override;
   std::vector<float> pack_bound(const Tensor& weight) const override;
+  StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
   bool runs_on(Device device) const override { return device == Device::cpu; }
 };

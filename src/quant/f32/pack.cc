@@ -1,5 +1,6 @@
 #include "quant/f32/layout.h"
 #include "quant/formats/weight.h"
+#include "quant/torchao_format.h"
 
 namespace fluxq {
 
@@ -35,6 +36,10 @@ std::vector<float> F32Scheme::unpack(const PackedWeight& weight) const {
 
 std::vector<float> F32Scheme::pack_bound(const Tensor& weight) const {
   return std::vector<float>(static_cast<size_t>(weight.elements()), 0.0f);
+}
+
+StoredForm F32Scheme::stored_form(int64_t /*out*/, int64_t /*in*/) const {
+  return {.type = "Tensor", .data = nullptr, .config = nullptr};
 }
 
 }  // namespace fluxq

@@ -16,6 +16,7 @@ class Fp8DqScheme final : public Scheme {
   std::vector<float> unpack(const PackedWeight& weight) const override;
   std::vector<float> pack_bound(const Tensor& weight) const override;
   std::vector<float> input_bound(const Tensor& x) const override;
+  StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
   bool runs_on(Device device) const override { return device == Device::cpu; }
 };

@@ -18,6 +18,7 @@ class Int4WoScheme final : public Scheme {
   /// unpack() as a bf16 tensor, which holds its values exactly.
   static Tensor values(const PackedWeight& weight);
   std::vector<float> pack_bound(const Tensor& weight) const override;
+  StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
   bool runs_on(Device device) const override { return device == Device::cpu; }
 };

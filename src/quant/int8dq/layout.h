@@ -17,6 +17,7 @@ class Int8DqScheme final : public Scheme {
   void check(const PackedWeight& weight, std::string_view name) const override;
   std::vector<float> pack_bound(const Tensor& weight) const override;
   std::vector<float> input_bound(const Tensor& x) const override;
+  StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
   bool runs_on(Device device) const override { return device == Device::cpu; }
 };
