@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/ref/ref_kernels.h"
-#include "models/golden_case.h"
+#include "models/test_golden_case.h"
 
 namespace fluxq {
 namespace {

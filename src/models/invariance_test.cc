@@ -1,7 +1,7 @@
 // Each picture of a batch is, byte for byte, the picture that its seed gives alone, for any number
 // of threads, in every scheme: what the batch rule of kernels.h becomes over whole models.
 #include "kernels/testing.h"
-#include "models/golden_case.h"
+#include "models/test_golden_case.h"
 
 namespace fluxq {
 namespace {

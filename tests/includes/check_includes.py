@@ -30,25 +30,31 @@ ROOM = re.compile(r"^fluxq_room\((\w+)([^)]*)\)", re.MULTILINE)
 
 
 def declared_rooms(cmake, complain):
-    """room -> all rooms it may use: its DEPS and theirs."""
-    reachable = {}
+    """(room -> the rooms it may use: its DEPS and theirs; the same for its tests: those and its TEST_DEPS)."""
+    uses, test_deps = {}, {}
     for name, rest in ROOM.findall(cmake):
-        deps = re.search(r"DEPS((?:\s+\w+)*?)(?:\s+LIBS|\s*$)", rest)
-        deps = deps.group(1).split() if deps else []
+        lists = {"": [], "DEPS": [], "TEST_DEPS": [], "LIBS": []}
+        current = ""
+        for word in rest.split():
+            current = word if word in lists else current
+            if word not in lists:
+                lists[current].append(word)
         if name not in TIER:
             complain(f"src/CMakeLists.txt: room {name} has no tier in tests/includes/check_includes.py")
-        reachable[name] = set()
-        for dep in deps:
-            if dep not in reachable:
+        uses[name], test_deps[name] = set(), lists["TEST_DEPS"]
+        for dep in lists["DEPS"]:
+            if dep not in uses:
                 complain(f"src/CMakeLists.txt: room {name} depends on {dep}, which is not declared above it")
             elif TIER.get(dep, 0) > TIER.get(name, 0):
                 complain(f"src/CMakeLists.txt: room {name} depends on {dep}, which is above it")
-            reachable[name] |= {dep} | reachable.get(dep, set())
-    return reachable
+            uses[name] |= {dep} | uses.get(dep, set())
+    tests_use = {name: uses[name].union(deps, *(uses.get(dep, ()) for dep in deps)) for name, deps in test_deps.items()}
+    return uses, tests_use
 
 
-def problem_of(path, header, reachable):
+def problem_of(path, header, uses, tests_use):
     """Why the file at `path` may not include "header", or None. Both are POSIX strings."""
+    is_test = re.search(r"(_test\.cc|/testing\.h|/test_\w+\.h)$", path) is not None  # headers for tests: testing.h, test_*.h
     here, there = path.split("/"), header.split("/")
     if path.startswith("include/"):
         return None if there[0] == "fluxq" else "a public header includes public headers only"
@@ -57,11 +63,10 @@ def problem_of(path, header, reachable):
     if ".." in there or len(there) < 2:
         return "includes are written from src/: \"room/file.h\""
     room, target = here[1], there[0]
-    if target not in reachable:
+    if target not in uses:
         return f"{target} is no room of src/CMakeLists.txt"
-    if target != room and target not in reachable[room]:
+    if target != room and target not in (tests_use if is_test else uses)[room]:
         return f"{target} is not among the DEPS of {room}"
-    is_test = path.endswith("_test.cc")
     if target == "kernels" and len(there) > 2 and room in DEVICE_BLIND and not is_test:
         return f"{room} knows no device: only the headers of kernels/ itself"
     if target == "quant" and len(there) > 2:
@@ -76,18 +81,18 @@ def problem_of(path, header, reachable):
 
 def violations(root):
     found = []
-    reachable = declared_rooms((root / "src/CMakeLists.txt").read_text(), found.append)
+    uses, tests_use = declared_rooms((root / "src/CMakeLists.txt").read_text(), found.append)
     for file in sorted([*(root / "src").rglob("*"), *(root / "include").rglob("*")]):
         if file.suffix not in SUFFIXES or not file.is_file():
             continue
         path = file.relative_to(root).as_posix()
-        if path.startswith("src/") and path.split("/")[1] not in reachable:
+        if path.startswith("src/") and path.split("/")[1] not in uses:
             found.append(f"{path}: its folder is no room of src/CMakeLists.txt")
             continue
         text = file.read_text(encoding="utf-8")
         for match in INCLUDE.finditer(text):
             quoted, system = match.groups()
-            problem = problem_of(path, quoted, reachable) if quoted else None
+            problem = problem_of(path, quoted, uses, tests_use) if quoted else None
             if CUDA_HEADER.match(quoted or system) and not CUDA_PLACE.match(path):
                 problem = "CUDA headers belong into kernels/cuda, tensor and quant/*/cuda* only"
             if problem:
@@ -101,12 +106,14 @@ fluxq_room(tensor DEPS base)
 fluxq_room(kernels DEPS tensor LIBS DNNL::dnnl)
 fluxq_room(quant DEPS kernels)
 fluxq_room(image DEPS base LIBS PNG::PNG)
-fluxq_room(models DEPS quant)
+fluxq_room(models DEPS quant TEST_DEPS sampling)
+fluxq_room(sampling DEPS base)
 """
 ALLOWED = [
     ("src/models/flux/a.cc", '#include "models/b.h"\n#include "quant/scheme.h"\n#include "kernels/kernels.h"\n#include <map>'),
     ("src/models/a.cc", '#include "base/error.h"\n#include "fluxq/error.h"'),
     ("src/models/a_test.cc", '#include "kernels/ref/ref_kernels.h"'),
+    ("src/models/a_test.cc", '#include "sampling/noise.h"'),
     ("src/quant/f32/cpu.cc", '#include "quant/f32/layout.h"\n#include "quant/formats/e4m3.h"\n#include "kernels/cpu/gemm.h"'),
     ("src/quant/f32/cuda.cu", "#include <cublasLt.h>"),
     ("src/quant/registry.cc", '#include "quant/f32/layout.h"'),
@@ -115,6 +122,7 @@ ALLOWED = [
 ]
 FORBIDDEN = [
     ("src/base/a.cc", '#include "tensor/tensor.h"', "not among the DEPS of base"),
+    ("src/models/a.cc", '#include "sampling/noise.h"', "not among the DEPS of models"),
     ("src/image/a.cc", '#include "kernels/kernels.h"', "not among the DEPS of image"),
     ("src/kernels/a.cc", '#include "quant/scheme.h"', "not among the DEPS of kernels"),
     ("src/models/a.cc", '#include "quant/f32/layout.h"', "registry.cc only"),
