@@ -39,16 +39,16 @@ class Layers {
 
   Tensor conv(const Tensor& x, int64_t out, int64_t kernel, bool upsample = false,
               const Tensor& residual = {}) {
-    auto& weight = weights_[{x.dim(3), out, kernel}];
+    auto& weight = weights_[{x.dim(3), out, kernel, upsample}];
     const float scale = 1 / std::sqrt(static_cast<float>(x.dim(3) * kernel * kernel));
     if (!weight)
       weight =
           kernels_->load_conv(random_tensor(stream_, {out, x.dim(3), kernel, kernel}, 2, scale),
-                              random_tensor(stream_, {out}, 3), stream_);
+                              random_tensor(stream_, {out}, 3), stream_, upsample);
     const int64_t times = upsample ? 2 : 1;
     const Tensor y =
         kernels_->arena().take(stream_, {x.dim(0), times * x.dim(1), times * x.dim(2), out});
-    kernels_->conv2d(x, *weight, upsample, residual, y);
+    kernels_->conv2d(x, *weight, residual, y);
     return y;
   }
 
@@ -81,7 +81,7 @@ class Layers {
  private:
   DType stream_;
   std::unique_ptr<Kernels> kernels_;
-  std::map<std::array<int64_t, 3>, std::shared_ptr<ConvWeight>> weights_;
+  std::map<std::array<int64_t, 4>, std::shared_ptr<ConvWeight>> weights_;
   std::map<int64_t, Tensor> norms_;
 };
 

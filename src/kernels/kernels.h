@@ -79,7 +79,8 @@ struct Attention {
 struct ConvWeight {
   virtual ~ConvWeight() = default;
   int64_t out_channels = 0, in_channels = 0, kernel = 0;  ///< kernel x kernel taps, 1 or 3
-  int64_t bytes = 0;                                      ///< resident on the device
+  bool upsample = false;  ///< x is doubled in height and width (nearest) before the convolution
+  int64_t bytes = 0;      ///< resident on the device
 };
 
 class Kernels {
@@ -125,14 +126,15 @@ class Kernels {
 
   // ---- pictures, channels last
   /// A lasting arrangement of weight [out, in, k, k] and bias [out] (host; f32, bf16 or f16) for
-  /// x's dtype `stream`, to which their values are rounded.
+  /// x's dtype `stream`, to which their values are rounded. `upsample`, for k = 3 only, says what
+  /// conv2d does to x first.
   virtual std::shared_ptr<ConvWeight> load_conv(const Tensor& weight, const Tensor& bias,
-                                                DType stream) = 0;
+                                                DType stream, bool upsample) = 0;
   /// out [B, H', W', O] = conv(x [B, H, W, C]) + bias (+ residual [B, H', W', O] or empty); stride
-  /// 1, zero padding kernel / 2. With `upsample`, x is doubled in height and width (nearest) first:
-  /// H' = 2H. `residual` may be `out`.
-  virtual void conv2d(const Tensor& x, const ConvWeight& weight, bool upsample,
-                      const Tensor& residual, const Tensor& out) = 0;
+  /// 1, zero padding kernel / 2; H' = H, or 2H where the weight says upsample. `residual` may be
+  /// `out`.
+  virtual void conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& residual,
+                      const Tensor& out) = 0;
   /// GroupNorm over [H, W, C / groups], then * weight[C] + bias[C], then SiLU if asked. x, out [B,
   /// H, W, C]; `out` may be x.
   virtual void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,

@@ -29,12 +29,12 @@ class ConvRun {
       : weight_(weight), bias_(bias), stream_(stream), upsample_(upsample), added_(added) {}
   // Operands: x, out, perhaps residual.
   void operator()(Kernels& kernels, const std::vector<Placed>& operands) const {
-    const auto weight = kernels.load_conv(weight_, bias_, stream_);
+    const auto weight = kernels.load_conv(weight_, bias_, stream_, upsample_);
     const Tensor& out = operands[1].tensor;
     const Tensor residual = added_ == Added::nothing    ? Tensor()
                             : added_ == Added::in_place ? out
                                                         : operands[2].tensor;
-    kernels.conv2d(operands[0].tensor, *weight, upsample_, residual, out);
+    kernels.conv2d(operands[0].tensor, *weight, residual, out);
   }
 
  private:
@@ -48,7 +48,7 @@ TEST_P(OpPicture, Conv) {
   for (const ConvCase& c : kConvCases)
     for (const bool upsample : {false, true})
       for (const Added added : {Added::nothing, Added::residual, Added::in_place}) {
-        if (upsample && (c.kernel == 1 || added != Added::nothing) && c.in > 8) continue;
+        if (upsample && (c.kernel == 1 || (added != Added::nothing && c.in > 8))) continue;
         SCOPED_TRACE(fmt::format("[{}, {}, {}, {}] to {}, kernel {}, upsample {}, residual {}",
                                  c.batch, c.height, c.width, c.in, c.out, c.kernel, upsample,
                                  static_cast<int>(added)));
@@ -91,16 +91,16 @@ TEST_P(OpPicture, ConvServesManySizesInTurn) {
   const auto kernels = std::get<0>(GetParam()).make(1);
   const auto ref = make_ref_kernels();
   const Tensor weight = random({2, 2, 3, 3}), bias = random({2});
-  const auto loaded = kernels->load_conv(weight, bias, stream());
-  const auto ref_loaded = ref->load_conv(weight, bias, stream());
+  const auto loaded = kernels->load_conv(weight, bias, stream(), false);
+  const auto ref_loaded = ref->load_conv(weight, bias, stream(), false);
   EXPECT_GT(loaded->bytes, 0);
   for (int64_t i = 0; i < 80; ++i) {
     const int64_t width = i % 79 + 1;
     const Tensor x = random({1, 3, width, 2});
     const Tensor got = kernels->allocate(stream(), x.shape());
     const Tensor expected = ref->allocate(stream(), x.shape());
-    kernels->conv2d(kernels->upload(x), *loaded, false, {}, got);
-    ref->conv2d(x, *ref_loaded, false, {}, expected);
+    kernels->conv2d(kernels->upload(x), *loaded, {}, got);
+    ref->conv2d(x, *ref_loaded, {}, expected);
     const std::vector<double> theirs = testing::values(expected);
     std::vector<double> tolerance;
     for (const double v : theirs)
@@ -175,12 +175,14 @@ TEST_P(OpPicture, RefusesOperandsThatDoNotFit) {
   const Tensor x = random({1, 4, 4, 8}), narrow = random({1, 4, 4, 7}),
                other = random({1, 8, 4, 8});
   const Tensor eight = random({8}), seven = random({7});
-  const auto weight = kernels->load_conv(random({8, 8, 3, 3}), eight, stream());
-  EXPECT_THROW(kernels->conv2d(x, *weight, true, {}, x), Error);
-  EXPECT_THROW(kernels->conv2d(narrow, *weight, false, {}, x), Error);
-  EXPECT_THROW(kernels->conv2d(x, *weight, false, other, random(x.shape())), Error);
-  EXPECT_THROW(kernels->load_conv(random({8, 8, 5, 5}), eight, stream()), Error);
-  EXPECT_THROW(kernels->load_conv(random({8, 8, 3, 3}), seven, stream()), Error);
+  const auto weight = kernels->load_conv(random({8, 8, 3, 3}), eight, stream(), false);
+  const auto doubling = kernels->load_conv(random({8, 8, 3, 3}), eight, stream(), true);
+  EXPECT_THROW(kernels->conv2d(x, *doubling, {}, x), Error);
+  EXPECT_THROW(kernels->conv2d(narrow, *weight, {}, x), Error);
+  EXPECT_THROW(kernels->conv2d(x, *weight, other, random(x.shape())), Error);
+  EXPECT_THROW(kernels->load_conv(random({8, 8, 5, 5}), eight, stream(), false), Error);
+  EXPECT_THROW(kernels->load_conv(random({8, 8, 1, 1}), eight, stream(), true), Error);
+  EXPECT_THROW(kernels->load_conv(random({8, 8, 3, 3}), seven, stream(), false), Error);
   EXPECT_THROW(kernels->group_norm(x, 3, eight, eight, 1e-6f, false, x), Error);
   EXPECT_THROW(kernels->group_norm(x, 2, seven, eight, 1e-6f, false, x), Error);
   EXPECT_THROW(kernels->unpack_latents(random({1, 5, 32}), 1, 0, x), Error);

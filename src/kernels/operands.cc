@@ -123,20 +123,20 @@ void check_euler_step(const Rows& velocity, const Rows& latents) {
   need_shape("euler_step: velocity", shape_of(velocity), shape_of(latents));
 }
 
-void check_load_conv(const Tensor& weight, const Tensor& bias, DType stream) {
+void check_load_conv(const Tensor& weight, const Tensor& bias, DType stream, bool upsample) {
   need_stream("load_conv: stream", stream);
   need_rank("load_conv: weight", weight, 4);
   const int64_t kernel = weight.dim(2);
   need_shape("load_conv: weight", weight.shape(), {weight.dim(0), weight.dim(1), kernel, kernel});
   need_shape("load_conv: bias", bias.shape(), {weight.dim(0)});
-  if (kernel != 1 && kernel != 3)
-    fail(ErrorCode::internal, "load_conv: expected 1 x 1 or 3 x 3 taps, got shape {}",
-         to_string(weight.shape()));
+  if (kernel != 3 && (kernel != 1 || upsample))
+    fail(ErrorCode::internal, "load_conv: expected {}3 x 3 taps, got shape {}",
+         upsample ? "" : "1 x 1 or ", to_string(weight.shape()));
 }
 
-void check_conv2d(const Tensor& x, const ConvWeight& weight, bool upsample, const Tensor& residual,
+void check_conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& residual,
                   const Tensor& out) {
-  const int64_t times = upsample ? 2 : 1;
+  const int64_t times = weight.upsample ? 2 : 1;
   need_stream("conv2d: x", x.dtype());
   need_rank("conv2d: x", x, 4);
   need_shape("conv2d: x", x.shape(), {x.dim(0), x.dim(1), x.dim(2), weight.in_channels});

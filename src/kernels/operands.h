@@ -15,9 +15,9 @@ void check_qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weight,
                         const Tensor& k_weight, const Tensor& rope);
 void check_attention(const Attention& args);
 void check_euler_step(const Rows& velocity, const Rows& latents);
-/// weight [out, in, k, k] with k 1 or 3, bias [out], for a stream of f32 or bf16.
-void check_load_conv(const Tensor& weight, const Tensor& bias, DType stream);
-void check_conv2d(const Tensor& x, const ConvWeight& weight, bool upsample, const Tensor& residual,
+/// weight [out, in, k, k] with k 1 or 3, 3 for `upsample`; bias [out]; for a stream of f32 or bf16.
+void check_load_conv(const Tensor& weight, const Tensor& bias, DType stream, bool upsample);
+void check_conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& residual,
                   const Tensor& out);
 void check_group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                       const Tensor& out);

@@ -56,7 +56,7 @@ Tensor WeightPlan::tensor(const std::string& name, Shape shape) {
 }
 
 std::shared_ptr<ConvWeight> WeightPlan::conv(const std::string& name, int64_t out, int64_t in,
-                                             int64_t kernel) {
+                                             int64_t kernel, bool /*upsample*/) {
   entries_.push_back({Entry::Kind::conv, name, {out, in, kernel, kernel}, true});
   return nullptr;
 }
@@ -196,11 +196,11 @@ Tensor WeightLoader::tensor(const std::string& name, Shape shape) {
 }
 
 std::shared_ptr<ConvWeight> WeightLoader::conv(const std::string& name, int64_t out, int64_t in,
-                                               int64_t kernel) {
+                                               int64_t kernel, bool upsample) {
   const Tensor weight = read(name + ".weight");
   const Tensor bias = read(name + ".bias");
   std::shared_ptr<ConvWeight> loaded = kernels().load_conv(
-      weight.reshaped({out, in, kernel, kernel}), bias.reshaped({out}), stream());
+      weight.reshaped({out, in, kernel, kernel}), bias.reshaped({out}), stream(), upsample);
   resident_bytes_ += loaded->bytes;
   return loaded;
 }

@@ -34,9 +34,10 @@ class WeightSource {
                                            std::span<const int64_t> columns, bool bias) = 0;
   /// Tensor `name` on the device, in the stream's dtype.
   virtual Tensor tensor(const std::string& name, Shape shape) = 0;
-  /// Convolution `name`.weight [out, in, kernel, kernel], `name`.bias [out].
+  /// Convolution `name`.weight [out, in, kernel, kernel], `name`.bias [out]; `upsample` as in
+  /// Kernels::load_conv.
   virtual std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in,
-                                           int64_t kernel) = 0;
+                                           int64_t kernel, bool upsample = false) = 0;
 };
 
 /// Writes down what a model asks for.
@@ -53,8 +54,8 @@ class WeightPlan final : public WeightSource {
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                    std::span<const int64_t> columns, bool bias) override;
   Tensor tensor(const std::string& name, Shape shape) override;
-  std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in,
-                                   int64_t kernel) override;
+  std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in, int64_t kernel,
+                                   bool upsample) override;
 
   /// In the order of loading.
   const std::vector<Entry>& entries() const { return entries_; }
@@ -117,8 +118,8 @@ class WeightLoader final : public WeightSource {
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                    std::span<const int64_t> columns, bool bias) override;
   Tensor tensor(const std::string& name, Shape shape) override;
-  std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in,
-                                   int64_t kernel) override;
+  std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in, int64_t kernel,
+                                   bool upsample) override;
 
   Kernels& kernels() const { return schemes_.kernels(); }
   DType stream() const { return recipe_.stream(); }

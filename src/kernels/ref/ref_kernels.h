@@ -32,9 +32,9 @@ class RefKernels final : public Kernels {
   void euler_step(const Rows& velocity, float sigma, float sigma_next,
                   const Rows& latents) override;
   bool all_finite(const Rows& x) override;
-  std::shared_ptr<ConvWeight> load_conv(const Tensor& weight, const Tensor& bias,
-                                        DType stream) override;
-  void conv2d(const Tensor& x, const ConvWeight& weight, bool upsample, const Tensor& residual,
+  std::shared_ptr<ConvWeight> load_conv(const Tensor& weight, const Tensor& bias, DType stream,
+                                        bool upsample) override;
+  void conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& residual,
               const Tensor& out) override;
   void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                   float eps, bool silu, const Tensor& out) override;

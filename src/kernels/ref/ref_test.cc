@@ -196,17 +196,18 @@ TEST_F(Ref, Embed) {
 TEST_F(Ref, Conv) {
   const Golden golden("conv");
   const Tensor x = golden.tensor("x"), bias = golden.tensor("bias");
-  const auto three = ref_.load_conv(golden.tensor("three"), bias, DType::f32);
-  const auto one = ref_.load_conv(golden.tensor("one"), bias, DType::f32);
+  const auto three = ref_.load_conv(golden.tensor("three"), bias, DType::f32, false);
+  const auto doubling = ref_.load_conv(golden.tensor("three"), bias, DType::f32, true);
+  const auto one = ref_.load_conv(golden.tensor("one"), bias, DType::f32, false);
   const Tensor out = Tensor::on_host(DType::f32, {2, 4, 5, 4});
-  ref_.conv2d(x, *three, false, {}, out);
+  ref_.conv2d(x, *three, {}, out);
   expect_equal(out, golden.values("out_three"));
-  ref_.conv2d(x, *one, false, {}, out);
+  ref_.conv2d(x, *one, {}, out);
   expect_equal(out, golden.values("out_one"));
-  ref_.conv2d(x, *three, false, golden.tensor("residual"), out);
+  ref_.conv2d(x, *three, golden.tensor("residual"), out);
   expect_equal(out, golden.values("out_residual"));
   const Tensor large = Tensor::on_host(DType::f32, {2, 8, 10, 4});
-  ref_.conv2d(x, *three, true, {}, large);
+  ref_.conv2d(x, *doubling, {}, large);
   expect_equal(large, golden.values("out_upsampled"));
 }
 

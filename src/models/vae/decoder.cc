@@ -59,7 +59,7 @@ VaeWeights::VaeWeights(const VaeConfig& config, WeightSource& source) {
           resnet_weights(source, fmt::format("{}resnets.{}", name, j), j == 0 ? in : out, out));
     }
     if (i + 1 < config.channels.size())
-      block.upsampler = source.conv(name + "upsamplers.0.conv", out, out, 3);
+      block.upsampler = source.conv(name + "upsamplers.0.conv", out, out, 3, /*upsample=*/true);
     up.push_back(std::move(block));
     in = out;
   }
@@ -118,17 +118,16 @@ void VaeDecoder::run_resnet(const VaeResnet& resnet, Canvas& canvas) const {
   const Tensor x = canvas.current();
   const int64_t in = canvas.channels(), out = resnet.conv1->out_channels;
   norm(x, resnet.norm1, true, canvas.scratch(1, in));
-  kernels_.conv2d(canvas.scratch(1, in), *resnet.conv1, false, {}, canvas.scratch(2, out));
+  kernels_.conv2d(canvas.scratch(1, in), *resnet.conv1, {}, canvas.scratch(2, out));
   norm(canvas.scratch(2, out), resnet.norm2, true, canvas.scratch(1, out));
   Tensor residual = x;
   int target = 2;
   if (resnet.shortcut) {
     residual = canvas.scratch(2, out);
-    kernels_.conv2d(x, *resnet.shortcut, false, {}, residual);
+    kernels_.conv2d(x, *resnet.shortcut, {}, residual);
     target = 0;  // x is not needed any more
   }
-  kernels_.conv2d(canvas.scratch(1, out), *resnet.conv2, false, residual,
-                  canvas.scratch(target, out));
+  kernels_.conv2d(canvas.scratch(1, out), *resnet.conv2, residual, canvas.scratch(target, out));
   canvas.advance(target, out);
 }
 
@@ -162,31 +161,31 @@ void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
   const Shape size = {latents.batch, 2 * height, 2 * width, config_.latent_channels};
   Canvas canvas(arena, stream_, latents.batch * largest_activation(height, width), size);
   kernels_.unpack_latents(latents, config_.scaling, config_.shift, canvas.current());
-  const auto convolve = [&](const ConvWeight& weight, bool upsample) {
+  const auto convolve = [&](const ConvWeight& weight) {
     cancel.check();
     const int64_t out = weight.out_channels;
-    const Tensor to = upsample ? canvas.upsampled(1) : canvas.scratch(1, out);
-    kernels_.conv2d(canvas.current(), weight, upsample, {}, to);
-    canvas.advance(1, out, upsample ? 2 : 1);
+    const Tensor to = weight.upsample ? canvas.upsampled(1) : canvas.scratch(1, out);
+    kernels_.conv2d(canvas.current(), weight, {}, to);
+    canvas.advance(1, out, weight.upsample ? 2 : 1);
   };
   const auto resnet = [&](const VaeResnet& weights) {
     cancel.check();
     run_resnet(weights, canvas);
   };
 
-  if (weights_.post_quant) convolve(*weights_.post_quant, false);
-  convolve(*weights_.conv_in, false);
+  if (weights_.post_quant) convolve(*weights_.post_quant);
+  convolve(*weights_.conv_in);
   resnet(weights_.mid[0]);
   if (config_.mid_attention) run_attention(canvas);
   resnet(weights_.mid[1]);
   for (const VaeUpBlock& block : weights_.up) {
     for (const VaeResnet& weights : block.resnets) resnet(weights);
-    if (block.upsampler) convolve(*block.upsampler, true);
+    if (block.upsampler) convolve(*block.upsampler);
   }
   cancel.check();
   const Tensor normed = canvas.scratch(1, canvas.channels());
   norm(canvas.current(), weights_.norm_out, true, normed);
-  kernels_.conv2d(normed, *weights_.conv_out, false, {}, pictures);
+  kernels_.conv2d(normed, *weights_.conv_out, {}, pictures);
 }
 
 // Elements of the largest activation of one picture: at each scale the block before gives its
