@@ -21,7 +21,7 @@ struct PictureInfo {
   std::string scheme;          ///< "bf16"
   std::string recipe;          ///< empty: the scheme's default recipe
   std::string sampler;         ///< "flow_match_euler shift=3"
-  std::string model;           ///< name of the model's folder, not a path
+  std::string model;           ///< name of the model's folder or "org/name", not a path
   std::string weights_sha256;  ///< 64 lower-case hex digits; empty where there is no file
   std::string version;         ///< of fluxq
 

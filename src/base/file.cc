@@ -89,7 +89,7 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
   return text;
 }
 
-AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+AtomicFile::AtomicFile(const std::filesystem::path& path, unsigned permissions) : path_(path) {
   if (!path.has_filename())
     fail(ErrorCode::bad_argument, "cannot write \"{}\": expected a file name", path.string());
   // Renaming over a device or fifo would replace it.
@@ -101,7 +101,8 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   do {
     temporary_ = folder_of(path) / fmt::format(".{}.{}.{}.tmp", path.filename().string(),
                                                ::getpid(), counter.fetch_add(1));
-    fd_ = FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    fd_ = FileDescriptor(
+        ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions));
   } while (!fd_.valid() && errno == EEXIST);
   if (!fd_.valid()) {
     temporary_.clear();
@@ -153,8 +154,9 @@ void AtomicFile::commit() {
     fail_errno(fmt::format("cannot flush folder {}", folder.string()), errno);
 }
 
-void atomic_write(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  AtomicFile file(path);
+void atomic_write(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                  unsigned permissions) {
+  AtomicFile file(path, permissions);
   file.write(bytes);
   file.commit();
 }

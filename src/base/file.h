@@ -71,8 +71,9 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
 /// command line does), or a file size limit kills it.
 class AtomicFile {
  public:
-  /// bad_argument if `path` exists and is not a regular file.
-  explicit AtomicFile(const std::filesystem::path& path);
+  /// bad_argument if `path` exists and is not a regular file. `permissions` are those of the new
+  /// file, less the umask.
+  explicit AtomicFile(const std::filesystem::path& path, unsigned permissions = 0666);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile();
@@ -98,9 +99,11 @@ class AtomicFile {
 };
 
 /// Writes a whole file through AtomicFile.
-void atomic_write(const std::filesystem::path& path, std::span<const std::byte> bytes);
-inline void atomic_write(const std::filesystem::path& path, std::string_view text) {
-  atomic_write(path, std::as_bytes(std::span(text)));
+void atomic_write(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                  unsigned permissions = 0666);
+inline void atomic_write(const std::filesystem::path& path, std::string_view text,
+                         unsigned permissions = 0666) {
+  atomic_write(path, std::as_bytes(std::span(text)), permissions);
 }
 
 /// The names in a folder, sorted by bytes. not_found, or io if it cannot be listed or is no folder.

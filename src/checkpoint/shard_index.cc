@@ -20,8 +20,17 @@ bool is_plain_file_name(std::string_view name) {
          !has_control_character(name);
 }
 
+// Is it a file directly in the blobs of the model's folder, or of the cache's store of files that
+// several models share ("CACHE/blobs/ab/HASH", where HASH begins with ab)?
+bool is_blob_of(const fs::path& model, const fs::path& target) {
+  const fs::path folder = target.parent_path();
+  if (folder == model / "blobs") return true;
+  return folder.parent_path() == model.parent_path() / "blobs" &&
+         target.filename().string().starts_with(folder.filename().string());
+}
+
 // The file of the cache that the link `link` stands for, or an empty path: for
-// ".../snapshots/REVISION[/part]" as folder that is a file directly in ".../blobs".
+// "CACHE/MODEL/snapshots/REVISION[/part]" as folder that is one of its blobs.
 fs::path blob_of_link(const fs::path& folder, const fs::path& link) {
   std::error_code error;
   const fs::path target = fs::canonical(link, error);
@@ -29,8 +38,7 @@ fs::path blob_of_link(const fs::path& folder, const fs::path& link) {
   for (fs::path ancestor = fs::canonical(folder, error); ancestor.has_relative_path();
        ancestor = ancestor.parent_path()) {
     if (ancestor.parent_path().filename() == "snapshots")
-      return target.parent_path() == ancestor.parent_path().parent_path() / "blobs" ? target
-                                                                                    : fs::path();
+      return is_blob_of(ancestor.parent_path().parent_path(), target) ? target : fs::path();
   }
   return {};
 }

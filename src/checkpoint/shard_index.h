@@ -25,7 +25,8 @@ ShardIndex parse_shard_index(std::string_view text, std::string_view where);
 
 /// Opens a shard that an index names, inside `folder` and nowhere else: what the index says is not
 /// trusted. A symbolic link is refused, with one exception: the Hugging Face cache stores every
-/// file of ".../snapshots/REVISION/" as a link to ".../blobs/HASH". A file with several hard links
+/// file of ".../snapshots/REVISION/" as a link to ".../blobs/HASH", and that one as a link into
+/// the store that models share, if it is there. A file with several hard links
 /// is refused too, as it may be one from elsewhere. Errors: corrupt_file, or those of InputFile.
 InputFile open_shard(const std::filesystem::path& folder, const std::string& name);
 

@@ -130,6 +130,15 @@ TEST(TensorStore, TheLinksOfTheHuggingFaceCacheAreFollowedIntoItsBlobsOnly) {
   write_index(part, R"("x":"a.safetensors")");
   fs::create_symlink("../../../blobs/hash", part / "a.safetensors");
   EXPECT_EQ(TensorStore(part).tensor_count(), 1u);
+  // huggingface_hub 2 shares equal files among models: the blob is then a link itself.
+  fs::create_directories(cache / "blobs" / "ab");
+  fs::rename(blobs / "hash", cache / "blobs" / "ab" / "abcd");
+  fs::create_symlink("../../blobs/ab/abcd", blobs / "hash");
+  EXPECT_EQ(TensorStore(part).tensor_count(), 1u);
+  fs::remove(blobs / "hash");
+  write_scalars(cache / "blobs" / "abcd", {"x"});
+  fs::create_symlink("../../blobs/abcd", blobs / "hash");
+  EXPECT_FLUXQ_ERROR(TensorStore(part), corrupt_file, "got a link");
   fs::remove(part / "a.safetensors");
   write_scalars(cache / "secret", {"x"});
   fs::create_symlink(cache / "secret", part / "a.safetensors");

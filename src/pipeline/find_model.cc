@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "fluxq/engine.h"
+#include "hub/cache_layout.h"
 
 namespace fluxq {
 namespace {
@@ -54,8 +55,17 @@ fs::path find_model(const std::string& name) {
       tried.push_back(folder.string());
     }
   }
-  fail(ErrorCode::not_found, "the model \"{}\" was not found; looked for: {}", name,
-       fmt::join(tried, ", "));
+  std::string advice;
+  if (const std::optional<HubName> hub = parse_hub_name(name)) {
+    const fs::path cache = hub_paths().cache;
+    if (const std::optional<fs::path> snapshot = find_snapshot(cache, *hub)) return *snapshot;
+    tried.push_back((cache / repo_folder_name(hub->repo)).string());
+    const bool is_main = hub->revision == HubName().revision;
+    advice = fmt::format(". If it is a model on the Hugging Face Hub: fluxq fetch {}{}{}",
+                         hub->repo, is_main ? "" : " --revision ", is_main ? "" : hub->revision);
+  }
+  fail(ErrorCode::not_found, "the model \"{}\" was not found; looked for: {}{}", name,
+       fmt::join(tried, ", "), advice);
 }
 
 }  // namespace fluxq

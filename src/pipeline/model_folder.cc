@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "hub/cache_layout.h"
 
 namespace fluxq {
 namespace {
@@ -73,7 +74,7 @@ ModelFolder read_model_folder(const fs::path& path, Progress& progress) {
   check_index(path / "model_index.json");
   ModelFolder model;
   model.path = path;
-  model.name = fs::weakly_canonical(path).filename().string();
+  model.name = model_name_of(path);
   const auto read = [&](std::string_view part, auto parse) {
     const fs::path file = path / part / "config.json";
     return parse(read_config_file(file), file.string(), progress);

@@ -24,7 +24,7 @@ struct GenerationDefaults {
 /// All configs of a model, read and checked; no weights yet.
 struct ModelFolder {
   std::filesystem::path path;
-  std::string name;     ///< the folder's own name
+  std::string name;     ///< the folder's own name; "org/name" in the Hugging Face cache
   std::string variant;  ///< "schnell" (no guidance embedding) or "dev"
   FluxConfig flux;
   T5Config t5;

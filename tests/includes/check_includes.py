@@ -14,9 +14,9 @@ TIERS = [
     ["base"],
     ["tensor"],
     ["kernels", "quant", "calibrate", "checkpoint"],
-    ["models", "sampling", "tokenizers", "image", "metrics"],
+    ["models", "sampling", "tokenizers", "image", "metrics", "hub"],
     ["pipeline"],
-    ["bench", "report", "hub"],
+    ["bench", "report", "doctor"],
     ["cli"],
 ]
 TIER = {room: i for i, rooms in enumerate(TIERS) for room in rooms}
