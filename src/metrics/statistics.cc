@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <vector>
 
@@ -65,34 +66,70 @@ double t_quantile(double freedom) {
   return z + (g1 + (g2 + (g3 + g4 / v) / v) / v) / v;
 }
 
-// Centres of samples drawn with replacement, in order.
-std::vector<double> resampled_centers(std::span<const double> values, Center center,
-                                      const BootstrapOptions& options) {
+// Takes the centre, or another statistic, of the samples whose indices it is given.
+using Statistic = std::function<double(std::span<const size_t>)>;
+
+// Of `count` indices drawn with replacement, in order.
+std::vector<double> resampled_statistics(size_t count, const Statistic& statistic,
+                                         const BootstrapOptions& options) {
   std::mt19937_64 random(options.seed);  // fully specified by the standard, unlike distributions
-  std::vector<double> sample(values.size()), centers(static_cast<size_t>(options.resamples));
-  for (double& result : centers) {
-    for (double& value : sample)
-      value = values[static_cast<size_t>(
-          (static_cast<unsigned __int128>(random()) * values.size()) >> 64)];
-    result = center_of(sample, center);
+  std::vector<size_t> sample(count);
+  std::vector<double> results(static_cast<size_t>(options.resamples));
+  for (double& result : results) {
+    for (size_t& index : sample)
+      index = static_cast<size_t>((static_cast<unsigned __int128>(random()) * count) >> 64);
+    result = statistic(sample);
   }
-  std::sort(centers.begin(), centers.end());
-  return centers;
+  std::sort(results.begin(), results.end());
+  return results;
 }
 
-// Of at least 2 finite values.
-Interval interval_of(std::span<const double> values, double estimate, Center center,
+// Of at least 2 samples.
+Interval interval_of(size_t count, double estimate, const Statistic& statistic,
                      const BootstrapOptions& options) {
-  const std::vector<double> centers = resampled_centers(values, center, options);
-  std::vector<double> distances(centers);
+  const std::vector<double> results = resampled_statistics(count, statistic, options);
+  std::vector<double> distances(results);
   for (double& distance : distances) distance = std::abs(distance - estimate);
   std::sort(distances.begin(), distances.end());
   const double least_reach = sorted_quantile(distances, 0.95);
-  const double n = static_cast<double>(values.size());
+  const double n = static_cast<double>(count);
   const double widening = std::sqrt(n / (n - 1)) * t_quantile(n - 1) / kNormalQuantile;
-  const double below = std::max(estimate - sorted_quantile(centers, 0.025), least_reach);
-  const double above = std::max(sorted_quantile(centers, 0.975) - estimate, least_reach);
+  const double below = std::max(estimate - sorted_quantile(results, 0.025), least_reach);
+  const double above = std::max(sorted_quantile(results, 0.975) - estimate, least_reach);
   return {estimate - widening * below, estimate + widening * above};
+}
+
+// The samples at `indices`, in a buffer that lives as long as the returned function.
+auto gather(std::span<const double> values) {
+  return [values, drawn = std::vector<double>(values.size())](
+             std::span<const size_t> indices) mutable -> std::span<double> {
+    for (size_t i = 0; i < indices.size(); ++i) drawn[i] = values[indices[i]];
+    return drawn;
+  };
+}
+
+void check_pairs(std::span<const double> candidate, std::span<const double> baseline) {
+  if (candidate.size() != baseline.size())
+    fail(ErrorCode::bad_argument,
+         "comparison: expected as many candidates as baselines, got {} and {}", candidate.size(),
+         baseline.size());
+  check_finite(candidate, "comparison, candidate");
+  check_finite(baseline, "comparison, baseline");
+}
+
+void check_positive(std::span<const double> candidate, std::span<const double> baseline) {
+  for (size_t i = 0; i < candidate.size(); ++i)
+    if (!(candidate[i] > 0 && baseline[i] > 0))
+      fail(ErrorCode::bad_argument,
+           "comparison: a ratio needs positive samples, got {} and {} at index {}", candidate[i],
+           baseline[i], i);
+}
+
+// `interval` is that of an effect where 0 means none.
+Verdict verdict_of(const Interval& interval, Goal goal) {
+  if (interval.lo > 0) return goal == Goal::higher ? Verdict::better : Verdict::worse;
+  if (interval.hi < 0) return goal == Goal::lower ? Verdict::better : Verdict::worse;
+  return Verdict::not_distinguishable;
 }
 
 }  // namespace
@@ -129,7 +166,10 @@ std::optional<Interval> bootstrap_interval(std::span<const double> values, Cente
          options.resamples);
   if (values.size() < 2) return std::nullopt;
   std::vector<double> copy(values.begin(), values.end());
-  return interval_of(values, center_of(copy, center), center, options);
+  const Statistic statistic = [center, draw = gather(values)](auto indices) mutable {
+    return center_of(draw(indices), center);
+  };
+  return interval_of(values.size(), center_of(copy, center), statistic, options);
 }
 
 std::string_view to_string(Verdict verdict) {
@@ -146,22 +186,13 @@ std::string_view to_string(Verdict verdict) {
 
 Comparison compare_paired(std::span<const double> candidate, std::span<const double> baseline,
                           Scale scale, Center center, Goal goal, const BootstrapOptions& options) {
-  if (candidate.size() != baseline.size())
-    fail(ErrorCode::bad_argument,
-         "comparison: expected as many candidates as baselines, got {} and {}", candidate.size(),
-         baseline.size());
-  check_finite(candidate, "comparison, candidate");
-  check_finite(baseline, "comparison, baseline");
+  check_pairs(candidate, baseline);
   const bool is_ratio = scale == Scale::ratio;
+  if (is_ratio) check_positive(candidate, baseline);
   std::vector<double> effects;  // per pair; 0 is no effect
-  for (size_t i = 0; i < candidate.size(); ++i) {
-    if (is_ratio && !(candidate[i] > 0 && baseline[i] > 0))
-      fail(ErrorCode::bad_argument,
-           "comparison: a ratio needs positive samples, got {} and {} at index {}", candidate[i],
-           baseline[i], i);
+  for (size_t i = 0; i < candidate.size(); ++i)
     effects.push_back(is_ratio ? std::log(candidate[i]) - std::log(baseline[i])
                                : candidate[i] - baseline[i]);
-  }
 
   Comparison result;
   result.pairs = static_cast<int64_t>(effects.size());
@@ -171,10 +202,26 @@ Comparison compare_paired(std::span<const double> candidate, std::span<const dou
   const std::optional<Interval> interval = bootstrap_interval(effects, center, options);
   if (!interval) return result;
   result.interval = {shown(interval->lo), shown(interval->hi)};
-  if (interval->lo > 0)
-    result.verdict = goal == Goal::higher ? Verdict::better : Verdict::worse;
-  else if (interval->hi < 0)
-    result.verdict = goal == Goal::lower ? Verdict::better : Verdict::worse;
+  result.verdict = verdict_of(*interval, goal);
+  return result;
+}
+
+Comparison compare_medians(std::span<const double> candidate, std::span<const double> baseline,
+                           Goal goal, const BootstrapOptions& options) {
+  check_pairs(candidate, baseline);
+  check_positive(candidate, baseline);
+  Comparison result;
+  result.pairs = static_cast<int64_t>(candidate.size());
+  if (candidate.empty()) return result;
+  result.effect = median(candidate) / median(baseline);
+  if (candidate.size() < 2) return result;
+  const Statistic statistic = [a = gather(candidate), b = gather(baseline)](auto indices) mutable {
+    return std::log(median_of(a(indices)) / median_of(b(indices)));
+  };
+  const Interval interval =
+      interval_of(candidate.size(), std::log(*result.effect), statistic, options);
+  result.interval = {std::exp(interval.lo), std::exp(interval.hi)};
+  result.verdict = verdict_of(interval, goal);
   return result;
 }
 

@@ -72,4 +72,9 @@ Comparison compare_paired(std::span<const double> candidate, std::span<const dou
                           Scale scale, Center center, Goal goal,
                           const BootstrapOptions& options = {});
 
+/// The ratio of the two medians, what a reader gets who divides two medians of a table; resampled
+/// in pairs. Suits times of two schemes. Errors as compare_paired with Scale::ratio.
+Comparison compare_medians(std::span<const double> candidate, std::span<const double> baseline,
+                           Goal goal, const BootstrapOptions& options = {});
+
 }  // namespace fluxq

@@ -155,6 +155,44 @@ TEST(Statistics, MediansFindAnEffectUnderOutliers) {
             0.95 * kTrials);
 }
 
+TEST(Statistics, ARatioOfMediansIsWhatAReaderWouldDivide) {
+  const Samples candidate = {2, 3, 50}, baseline = {6, 9, 1};
+  const Comparison result = compare_medians(candidate, baseline, Goal::lower);
+  EXPECT_EQ(result.pairs, 3);
+  EXPECT_DOUBLE_EQ(*result.effect, 0.5);
+  EXPECT_EQ(result.verdict, Verdict::not_distinguishable);
+  EXPECT_FALSE(compare_medians({}, {}, Goal::lower).effect.has_value());
+  EXPECT_FALSE(compare_medians(Samples{1}, Samples{2}, Goal::lower).interval.has_value());
+  EXPECT_FLUXQ_ERROR(compare_medians(Samples{1, 2}, Samples{2}, Goal::lower), bad_argument,
+                     "2 and 1");
+  EXPECT_FLUXQ_ERROR(compare_medians(Samples{0}, Samples{2}, Goal::lower), bad_argument,
+                     "positive");
+}
+
+TEST(Statistics, RatiosOfMediansFindAnEffectAndNoneWhereThereIsNone) {
+  for (const int pairs : {3, 5, 10, 16}) {
+    int false_claims = 0, found = 0, held = 0;
+    for (int trial = 0; trial < kTrials; ++trial) {
+      Random random(trial);
+      Samples baseline(pairs), same(pairs), faster(pairs);
+      const auto time = [&] { return 3 * std::exp(0.01 * random.normal()); };
+      for (int i = 0; i < pairs; ++i) {
+        baseline[i] = time();
+        same[i] = time();
+        faster[i] = 0.9 * time();
+      }
+      false_claims += compare_medians(same, baseline, Goal::lower, kQuick).verdict !=
+                      Verdict::not_distinguishable;
+      const Comparison effect = compare_medians(faster, baseline, Goal::lower, kQuick);
+      found += effect.verdict == Verdict::better;
+      held += effect.interval->lo <= 0.9 && 0.9 <= effect.interval->hi;
+    }
+    EXPECT_LE(false_claims, 0.07 * kTrials) << pairs;
+    EXPECT_GE(held, 0.93 * kTrials) << pairs;
+    EXPECT_GE(found, pairs > 3 ? 0.98 * kTrials : 0) << pairs;
+  }
+}
+
 TEST(Statistics, TheGoalDecidesWhatIsBetter) {
   const Samples low = {1.0, 1.1, 1.2, 1.3}, high = {2.0, 2.1, 2.2, 2.3};
   const auto verdict = [&](const Samples& a, const Samples& b, Goal goal) {
