@@ -47,7 +47,7 @@ struct Cell {
   int warmups = 0;         ///< runs before the samples
   double load_ms = 0;      ///< process start to ready: read, quantize, arrange
   double quantize_ms = 0;  ///< the part of load_ms spent in packing weights
-  double cold_ms = 0;      ///< the first run of the process, not among the samples
+  double cold_ms = 0;      ///< the first run of this cell in its process, not among the samples
   // One entry per repeat; a run makes `batch` pictures of one prompt.
   std::vector<double> text_ms, denoise_ms, vae_ms, total_ms;
   std::vector<double> step_ms;  ///< all steps of all repeats
@@ -67,7 +67,7 @@ struct PictureResult {
   int prompt = 0;  ///< index into Results::prompts
   uint64_t seed = 0;
   int width = 0, height = 0;
-  std::string file;    ///< relative to the run's folder
+  std::string file;    ///< relative to the run's folder; empty when no picture came out (NaN)
   std::string sha256;  ///< of that file
   bool has_nan = false, black = false,
        constant = false;  ///< flagged pictures stay out of means and are counted
@@ -119,6 +119,7 @@ struct Environment {
 
 /// The plan as it was resolved: nothing left open.
 struct Plan {
+  std::string model;                 ///< a folder or a name that find_model() knows
   std::vector<std::string> schemes;  ///< bf16 first
   std::vector<int> batches;
   std::vector<std::pair<int, int>> sizes;  ///< width, height
@@ -129,6 +130,9 @@ struct Plan {
   std::vector<uint64_t> seeds;
   int warmups = 1, repeats = 5;
 };
+
+/// The cells of a plan, in its order: scheme by scheme, size by size, batch by batch.
+std::vector<CellKey> cells_of(const Plan& plan);
 
 struct Results {
   Environment environment;
