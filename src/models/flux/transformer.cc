@@ -131,6 +131,7 @@ struct FluxTransformer::Step {
   Rows wide;        // [batch, text | image, 3 hidden + mlp]: q, k, v and the MLP's inner values
   Rows attended;    // [batch, text | image, hidden]
   const Tensor& rope;
+  const CancelToken& cancel;    // looked at a few times per block: of a large model one takes long
   int64_t text = 0, image = 0;  // tokens
 
   Rows vector(int64_t column, int64_t index) const {
@@ -150,6 +151,7 @@ struct FluxTransformer::Step {
 };
 
 void FluxTransformer::attend(const Step& step) const {
+  step.cancel.check();
   kernels_.attention({.q = step.part(0),
                       .k = step.part(1),
                       .v = step.part(2),
@@ -169,6 +171,7 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
   const Part parts[] = {{block.text, 0, step.text, layout_.text(index)},
                         {block.image, step.text, step.image, layout_.image(index)}};
   for (const Part& part : parts) {
+    step.cancel.check();
     const auto rows = [&part](const Rows& all) { return all.middle(part.begin, part.count); };
     const Rows q = rows(step.part(0)), k = rows(step.part(1)), v = rows(step.part(2));
     part.weights.qkv.run(kernels_, step.normed(rows(step.joint), part.column, 0),
@@ -178,6 +181,7 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
   }
   attend(step);
   for (const Part& part : parts) {
+    step.cancel.check();
     const Rows state = step.joint.middle(part.begin, part.count);
     const Rows inner = step.inner().middle(part.begin, part.count);
     part.weights.out.run(kernels_, {.x = step.attended.middle(part.begin, part.count)}, state,
@@ -192,6 +196,7 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
 void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
                                  const Step& step) const {
   const int64_t column = layout_.single(index);
+  step.cancel.check();
   block.qkv_mlp.run(kernels_, step.normed(step.joint, column, 0),
                     {{step.part(0), {}},
                      {step.part(1), {}},
@@ -200,6 +205,7 @@ void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
   kernels_.qk_norm_rope(step.part(0), step.part(1), block.q_norm, block.k_norm, step.rope,
                         kNormEps);
   attend(step);
+  step.cancel.check();
   const Epilogue into_state = {.gate = step.vector(column, 2), .residual = step.joint};
   block.out_attention.run(kernels_, {.x = step.attended}, step.joint, into_state);
   block.out_mlp.run(kernels_, {.x = step.inner()}, step.joint, into_state);
@@ -225,20 +231,17 @@ void FluxTransformer::velocity(const Conditioning& conditioning, int64_t step_in
       .wide = arena.take(stream_, {batch, text + image, 3 * hidden + config_.mlp()}),
       .attended = arena.take(stream_, {batch, text + image, hidden}),
       .rope = conditioning.rope,
+      .cancel = cancel,
       .text = text,
       .image = image};
 
   kernels_.produce({.x = conditioning.text}, step.joint.middle(0, text));
   const Rows picture = step.joint.middle(text, image);
   weights_.x_embedder.run(kernels_, {.x = latents}, picture);
-  for (size_t i = 0; i < weights_.double_blocks.size(); ++i) {
-    cancel.check();
+  for (size_t i = 0; i < weights_.double_blocks.size(); ++i)
     run_double(weights_.double_blocks[i], static_cast<int64_t>(i), step);
-  }
-  for (size_t i = 0; i < weights_.single_blocks.size(); ++i) {
-    cancel.check();
+  for (size_t i = 0; i < weights_.single_blocks.size(); ++i)
     run_single(weights_.single_blocks[i], static_cast<int64_t>(i), step);
-  }
   // norm_out keeps (scale, shift), the blocks (shift, scale).
   weights_.proj_out.run(kernels_,
                         {.kind = Producer::Kind::layer_norm,

@@ -38,7 +38,7 @@ class FluxTransformer {
   Conditioning condition(const Inputs& inputs) const;
 
   /// out = the velocity of step `step` at `latents`, both [batch, height * width, in_channels].
-  /// Error(cancelled) between two blocks.
+  /// Error(cancelled) between two operations.
   void velocity(const Conditioning& conditioning, int64_t step, const Rows& latents,
                 const Rows& out, const CancelToken& cancel) const;
 

@@ -8,9 +8,9 @@ namespace {
 
 constexpr float kNormEps = 1e-6f;
 constexpr int64_t kPictureChannels = 3;
-// Pictures are decoded together while one activation of all of them stays below this: 256 MiB in
-// bf16. A larger batch is no faster.
-constexpr int64_t kElementsAtOnce = int64_t{1} << 27;
+// Pictures are decoded together while their largest activation stays below this (one picture of
+// FLUX.1 at 256 x 256): more in one operation would take more memory and no less time.
+constexpr int64_t kElementsAtOnce = int64_t{1} << 24;
 
 VaeNorm norm_weights(WeightSource& source, const std::string& name, int64_t channels) {
   return {source.tensor(name + ".weight", {channels}), source.tensor(name + ".bias", {channels})};
@@ -30,6 +30,25 @@ VaeWeights load(const VaeConfig& config, WeightLoader& loader) {
   static constexpr std::string_view kUnused[] = {"encoder.", "quant_conv."};
   loader.check(VaeDecoder::plan(config), {}, kUnused);
   return VaeWeights(config, loader);
+}
+
+// Elements of the largest activation of one picture: at each scale the block before gives its
+// channels.
+int64_t largest_activation(const VaeConfig& config, int64_t height, int64_t width) {
+  int64_t pixels = 4 * height * width;
+  int64_t largest = pixels * std::max(config.latent_channels, config.channels.back());
+  int64_t before = config.channels.back();
+  for (size_t i = config.channels.size(); i-- > 0;) {
+    largest = std::max(largest, pixels * std::max(before, config.channels[i]));
+    before = config.channels[i];
+    if (i > 0) pixels *= 4;
+  }
+  return largest;
+}
+
+// A large batch is decoded in portions.
+int64_t pictures_at_once(const VaeConfig& config, int64_t height, int64_t width) {
+  return std::max<int64_t>(1, kElementsAtOnce / largest_activation(config, height, width));
 }
 
 }  // namespace
@@ -159,7 +178,7 @@ void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
   Arena& arena = kernels_.arena();
   Arena::Scope scope(arena);
   const Shape size = {latents.batch, 2 * height, 2 * width, config_.latent_channels};
-  Canvas canvas(arena, stream_, latents.batch * largest_activation(height, width), size);
+  Canvas canvas(arena, stream_, latents.batch * largest_activation(config_, height, width), size);
   kernels_.unpack_latents(latents, config_.scaling, config_.shift, canvas.current());
   const auto convolve = [&](const ConvWeight& weight) {
     cancel.check();
@@ -188,18 +207,11 @@ void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
   kernels_.conv2d(normed, *weights_.conv_out, {}, pictures);
 }
 
-// Elements of the largest activation of one picture: at each scale the block before gives its
-// channels.
-int64_t VaeDecoder::largest_activation(int64_t height, int64_t width) const {
-  int64_t pixels = 4 * height * width;
-  int64_t largest = pixels * std::max(config_.latent_channels, config_.channels.back());
-  int64_t before = config_.channels.back();
-  for (size_t i = config_.channels.size(); i-- > 0;) {
-    largest = std::max(largest, pixels * std::max(before, config_.channels[i]));
-    before = config_.channels[i];
-    if (i > 0) pixels *= 4;
-  }
-  return largest;
+int64_t VaeDecoder::scratch_elements(const VaeConfig& config, int64_t batch, int64_t height,
+                                     int64_t width) {
+  const int64_t pictures = std::min(batch, pictures_at_once(config, height, width));
+  const int64_t attention = 3 * 4 * height * width * config.channels.back();
+  return pictures * (3 * largest_activation(config, height, width) + attention);
 }
 
 void VaeDecoder::decode(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,
@@ -211,7 +223,7 @@ void VaeDecoder::decode(const Rows& latents, int64_t height, int64_t width, cons
     fail(ErrorCode::internal, "decode: {} x {} latents give pictures {}, got {}", latents.rows,
          latents.cols, to_string(expected), to_string(pictures.shape()));
   }
-  const int64_t at_once = std::max<int64_t>(1, kElementsAtOnce / largest_activation(height, width));
+  const int64_t at_once = pictures_at_once(config_, height, width);
   for (int64_t begin = 0; begin < latents.batch; begin += at_once) {
     const int64_t end = std::min(begin + at_once, latents.batch);
     Rows few = latents.item(begin);

@@ -43,6 +43,10 @@ class VaeDecoder {
   VaeDecoder(const VaeConfig& config, WeightLoader& loader);
   static WeightPlan plan(const VaeConfig& config);
 
+  /// Elements of scratch memory that decode() takes, at most, in the stream's dtype.
+  static int64_t scratch_elements(const VaeConfig& config, int64_t batch, int64_t height,
+                                  int64_t width);
+
   const VaeConfig& config() const { return config_; }
 
   /// pictures [batch, 2 height scale, 2 width scale, 3] in about -1..1, in the stream's dtype, from
@@ -55,7 +59,6 @@ class VaeDecoder {
   class Canvas;
   void decode_few(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,
                   const CancelToken& cancel) const;
-  int64_t largest_activation(int64_t height, int64_t width) const;
   void run_resnet(const VaeResnet& resnet, Canvas& canvas) const;
   void run_attention(Canvas& canvas) const;
   void norm(const Tensor& x, const VaeNorm& weights, bool silu, const Tensor& out) const;
