@@ -104,7 +104,8 @@ class Kernels {
   // ---- rows
   /// out = the producer's value, converted to out's dtype.
   virtual void produce(const Producer& producer, const Rows& out) = 0;
-  /// out = epilogue(acc), acc f32 or the stream's dtype: for what a scheme's kernel cannot fuse.
+  /// out = epilogue(acc), acc f32 or the stream's dtype, and perhaps out itself: for what a
+  /// scheme's kernel cannot fuse.
   virtual void apply(const Epilogue& epilogue, const Rows& acc, const Rows& out) = 0;
   /// out[b, t] = table[ids[b, t]] (+ positions[t]); ids i32 [batch, rows], table [vocabulary,
   /// cols], positions [>= rows, cols] or empty.
