@@ -14,7 +14,8 @@ constexpr int kSpins = 4000;
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads, std::function<void()> on_start) {
+ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
+    : shares_(static_cast<size_t>(std::max(1, threads))) {
   if (on_start) on_start();
   for (int worker = 1; worker < threads; ++worker) {
     workers_.emplace_back([this, worker, on_start] {
@@ -34,15 +35,18 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_pieces(int worker) {
-  for (;;) {
-    const int64_t piece = next_.fetch_add(1);
-    if (piece >= pieces_) return;
-    try {
-      (*body_)(piece, worker);
-    } catch (...) {
-      std::lock_guard lock(mutex_);
-      if (!failure_) failure_ = std::current_exception();
-      next_ = pieces_;
+  for (int i = 0; i < size(); ++i) {
+    Share& share = shares_[static_cast<size_t>((worker + i) % size())];
+    for (;;) {
+      const int64_t piece = share.next.fetch_add(1);
+      if (piece >= share.end) break;
+      try {
+        (*body_)(piece, worker);
+      } catch (...) {
+        std::lock_guard lock(mutex_);
+        if (!failure_) failure_ = std::current_exception();
+        for (Share& other : shares_) other.next = other.end;
+      }
     }
   }
 }
@@ -74,8 +78,10 @@ void ThreadPool::parallel_for(int64_t pieces, const std::function<void(int64_t, 
   {
     std::lock_guard lock(mutex_);
     body_ = &body;
-    pieces_ = pieces;
-    next_ = 0;
+    for (int worker = 0; worker < size(); ++worker) {
+      shares_[static_cast<size_t>(worker)].next = pieces * worker / size();
+      shares_[static_cast<size_t>(worker)].end = pieces * (worker + 1) / size();
+    }
     failure_ = nullptr;
     busy_ = static_cast<int>(workers_.size());
     ++round_;

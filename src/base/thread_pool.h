@@ -1,4 +1,6 @@
-/// A fixed set of threads that share out numbered pieces of work.
+/// A fixed set of threads that share out numbered pieces of work: each begins with its own run of
+/// them, so that neighbouring pieces, and the same ones next time, find their data in that core's
+/// cache; who is done takes over from the others.
 /// Invariant: which pieces exist never depends on the number of threads, so results do not either.
 #pragma once
 
@@ -37,8 +39,11 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void(int64_t, int)>* body_ = nullptr;
-  int64_t pieces_ = 0;
-  std::atomic<int64_t> next_{0};
+  struct alignas(64) Share {  // a cache line each
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::vector<Share> shares_;      // of each worker
   std::atomic<int64_t> round_{0};  // counts parallel_for calls; a worker waits for the next one
   std::atomic<int> busy_{0};       // workers that have not finished this round
   std::exception_ptr failure_;
