@@ -41,6 +41,7 @@ void ThreadPool::run_pieces(int worker) {
       const int64_t piece = share.next.fetch_add(1);
       if (piece >= share.end) break;
       try {
+        if (cancel_) cancel_->check();
         (*body_)(piece, worker);
       } catch (...) {
         std::lock_guard lock(mutex_);
@@ -72,7 +73,10 @@ void ThreadPool::work(int worker) {
 void ThreadPool::parallel_for(int64_t pieces, const std::function<void(int64_t, int)>& body) {
   if (pieces <= 0) return;
   if (workers_.empty() || pieces == 1) {
-    for (int64_t piece = 0; piece < pieces; ++piece) body(piece, 0);
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      if (cancel_) cancel_->check();
+      body(piece, 0);
+    }
     return;
   }
   {

@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "fluxq/cancel.h"
+
 namespace fluxq {
 
 class ThreadPool {
@@ -31,6 +33,10 @@ class ThreadPool {
   /// Not reentrant.
   void parallel_for(int64_t pieces, const std::function<void(int64_t piece, int worker)>& body);
 
+  /// From now on parallel_for stops between two pieces with Error(cancelled) once `cancel` is
+  /// requested; nullptr ends it. The token must outlive that.
+  void watch(const CancelToken* cancel) { cancel_ = cancel; }
+
  private:
   void work(int worker);
   void run_pieces(int worker);
@@ -48,6 +54,7 @@ class ThreadPool {
   std::atomic<int> busy_{0};       // workers that have not finished this round
   std::exception_ptr failure_;
   std::atomic<bool> stop_{false};
+  const CancelToken* cancel_ = nullptr;  // set between rounds only
 };
 
 /// The number of threads to use by default: the cores this process may run on.

@@ -35,6 +35,24 @@ TEST(ThreadPool, AnExceptionReachesTheCallerAndThePoolStaysUsable) {
   EXPECT_EQ(runs, 10);
 }
 
+TEST(ThreadPool, AWatchedTokenStopsBetweenPieces) {
+  for (int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    CancelToken cancel;
+    pool.watch(&cancel);
+    std::atomic<int> runs = 0;
+    const auto body = [&](int64_t, int) {
+      if (++runs == 5) cancel.request();
+    };
+    EXPECT_THROW(pool.parallel_for(1000, body), Error);
+    EXPECT_LT(runs, 5 + threads);
+    pool.watch(nullptr);
+    runs = 10;
+    pool.parallel_for(20, body);
+    EXPECT_EQ(runs, 30);
+  }
+}
+
 TEST(ThreadPool, OnStartRunsInEveryThread) {
   std::atomic<int> starts = 0;
   {

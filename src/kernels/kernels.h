@@ -16,6 +16,7 @@
 
 #include <memory>
 
+#include "fluxq/cancel.h"
 #include "kernels/rows.h"
 #include "tensor/arena.h"
 
@@ -100,6 +101,9 @@ class Kernels {
   virtual void copy_to(const Tensor& host, const Tensor& out) = 0;
   /// Returns when all work given so far is done.
   virtual void synchronize() = 0;
+  /// Until the next call, operations may stop half-way with Error(cancelled) once `cancel` is
+  /// requested (nullptr: never), so that one long operation does not hold up an interrupt.
+  virtual void watch(const CancelToken* /*cancel*/) {}
 
   // ---- rows
   /// out = the producer's value, converted to out's dtype.

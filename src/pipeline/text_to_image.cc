@@ -38,6 +38,20 @@ Tensor copy_to_host(Kernels& kernels, const Rows& rows) {
   return converted(kernels.download(packed), DType::f32);
 }
 
+/// Lets the kernels see the token for as long as this lives.
+class Watch {
+ public:
+  Watch(Kernels& kernels, const CancelToken& cancel) : kernels_(kernels) {
+    kernels_.watch(&cancel);
+  }
+  ~Watch() { kernels_.watch(nullptr); }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+ private:
+  Kernels& kernels_;
+};
+
 /// One matrix shown `batch` times.
 Rows repeated(const Tensor& tensor, int64_t batch) {
   Rows rows = tensor;
@@ -202,6 +216,7 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   check_fits(plan, available_memory_bytes() + kernels_.arena().reserved_bytes(), "generate");
 
   Run run;
+  const Watch watch(kernels_, cancel);
   Stopwatch total, lap;
   Arena::Scope scope(kernels_.arena());
   const auto show = [&](const std::string& name, const Rows& rows, Shape shape) {

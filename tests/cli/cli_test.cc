@@ -148,6 +148,14 @@ TEST(Generate, AnInterruptStopsItWithinASecondAndLeavesNoHalfFile) {
     EXPECT_LT(elapsed, std::chrono::milliseconds(after_ms) + std::chrono::seconds(1));
     EXPECT_EQ(files_in(folder.path()), 0u);
   }
+  // Inside one long operation, too.
+  const auto begun = std::chrono::steady_clock::now();
+  const TemporaryFolder folder;
+  const Outcome large = run_fluxq({"generate", "red apple", "--steps", "1", "--width", "3072",
+                                   "--height", "3072", "-o", folder / "a.png"},
+                                  {.interrupt_after = std::chrono::milliseconds(1500)});
+  EXPECT_EQ(large.status, 130) << large.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(2500));
   const Outcome terminated =
       run_fluxq({"generate", "red apple", "--steps", "2000", "-o", "/tmp"},
                 {.interrupt_after = std::chrono::milliseconds(300), .signal = 15});

@@ -21,6 +21,7 @@ class CpuKernels final : public Kernels {
   Tensor download(const Tensor& tensor) override { return tensor; }
   void copy_to(const Tensor& host, const Tensor& out) override;
   void synchronize() override {}
+  void watch(const CancelToken* cancel) override { pool_.watch(cancel); }
 
   void produce(const Producer& producer, const Rows& out) override;
   void apply(const Epilogue& epilogue, const Rows& acc, const Rows& out) override;
