@@ -44,24 +44,31 @@ FLUXQ_SIMD void divide_row(const float* values, float sum, int64_t count, T* out
   for (int64_t i = 0; i < count; ++i) out[i] = round_to<T>(values[i] * inverse);
 }
 
+// One row of q or k, all its heads; buffer [cols]. All sums first: they do not wait for each other.
 template <typename T>
-FLUXQ_SIMD void norm_and_rotate(T* x, const T* weight, const float* rope, float eps, int64_t dim,
-                                float* v) {
+FLUXQ_SIMD void norm_and_rotate(T* x, const T* weight, const float* rope, float eps, int64_t cols,
+                                int64_t dim, float* buffer, float* factors) {
 #pragma omp simd
-  for (int64_t i = 0; i < dim; ++i) v[i] = to_float(x[i]);
-  const float squares = cpu::sum_of_squares(v, dim);
-  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(dim) + eps);
+  for (int64_t i = 0; i < cols; ++i) buffer[i] = to_float(x[i]);
+  for (int64_t head = 0; head < cols / dim; ++head)
+    factors[head] =
+        1.0f /
+        std::sqrt(cpu::sum_of_squares(buffer + head * dim, dim) / static_cast<float>(dim) + eps);
+  for (int64_t head = 0; head < cols / dim; ++head) {
+    float* v = buffer + head * dim;
+    const float factor = factors[head];
 #pragma omp simd
-  for (int64_t i = 0; i < dim; ++i)
-    v[i] = to_float(round_to<T>(v[i] * inverse * to_float(weight[i])));
+    for (int64_t i = 0; i < dim; ++i)
+      v[i] = cpu::rounded_through<T>(v[i] * factor * to_float(weight[i]));
 #pragma omp simd
-  for (int64_t i = 0; i < dim / 2; ++i) {
-    const float even = v[2 * i], odd = v[2 * i + 1], cosine = rope[2 * i], sine = rope[2 * i + 1];
-    v[2 * i] = even * cosine - odd * sine;
-    v[2 * i + 1] = odd * cosine + even * sine;
+    for (int64_t i = 0; i < dim / 2; ++i) {
+      const float even = v[2 * i], odd = v[2 * i + 1], cosine = rope[2 * i], sine = rope[2 * i + 1];
+      v[2 * i] = even * cosine - odd * sine;
+      v[2 * i + 1] = odd * cosine + even * sine;
+    }
   }
 #pragma omp simd
-  for (int64_t i = 0; i < dim; ++i) x[i] = round_to<T>(v[i]);
+  for (int64_t i = 0; i < cols; ++i) x[i] = round_to<T>(buffer[i]);
 }
 
 /// Attention whose products run in T: the stream's type, or f32 for a bf16 stream where the
@@ -189,16 +196,16 @@ void CpuKernels::qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weig
                               const Tensor& k_weight, const Tensor& rope, float eps) {
   check_qk_norm_rope(q, k, q_weight, k_weight, rope);
   Arena::Scope scope(arena_);
-  const int64_t dim = q_weight.dim(0);
-  const Tensor buffers = arena_.take(DType::f32, {pool_.size(), dim});
+  const int64_t dim = q_weight.dim(0), heads = q.cols / dim;
+  const Tensor buffers = arena_.take(DType::f32, {pool_.size(), q.cols + heads});
   auto run = [&]<typename T>(T) {
     cpu::for_each_row(pool_, q.batch, q.rows, 2 * q.cols, [&](int64_t b, int64_t r, int worker) {
-      float* buffer = buffers.data<float>() + worker * dim;
+      float* buffer = buffers.data<float>() + worker * (q.cols + heads);
       const float* angles = rope.data<float>() + r * dim;
-      for (int64_t first = 0; first < q.cols; first += dim) {
-        norm_and_rotate(q.row<T>(b, r) + first, q_weight.data<T>(), angles, eps, dim, buffer);
-        norm_and_rotate(k.row<T>(b, r) + first, k_weight.data<T>(), angles, eps, dim, buffer);
-      }
+      norm_and_rotate(q.row<T>(b, r), q_weight.data<T>(), angles, eps, q.cols, dim, buffer,
+                      buffer + q.cols);
+      norm_and_rotate(k.row<T>(b, r), k_weight.data<T>(), angles, eps, q.cols, dim, buffer,
+                      buffer + q.cols);
     });
   };
   if (q.dtype == DType::bf16)

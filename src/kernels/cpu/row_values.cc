@@ -50,11 +50,6 @@ FLUXQ_INLINE void activate_values(Act act, float* v, int64_t count) {
   }
 }
 
-template <typename T>
-FLUXQ_INLINE float rounded_through(float value) {
-  return to_float(round_to<T>(value));
-}
-
 // The producer's last step: rounding to x's type T, and smoothing where there is a scale.
 template <typename T>
 FLUXQ_SIMD void round_and_scale(float* v, const float* input_scale, int64_t count) {

@@ -81,38 +81,43 @@ FLUXQ_INLINE bf16 round_to(float value) {
   return result;
 }
 
-/// Sixteen floats that every version of a function adds and compares in the same order (one
-/// register, two or four): a sum of a row has the same bits on every processor.
-using Lanes = float __attribute__((vector_size(64)));
+/// Eight floats: one register of AVX2. (`#pragma omp simd reduction` adds up its lanes one after
+/// the other in memory, which takes longer than the row.)
+using Lanes = float __attribute__((vector_size(32)));
 
-/// lanes = x[0..count), count <= 16, then `rest`.
+/// lanes = x[0..count), count <= 8, then `rest`.
 FLUXQ_INLINE void load_lanes(const float* x, int64_t count, float rest, Lanes& lanes) {
   lanes = Lanes{} + rest;
   std::memcpy(&lanes, x, static_cast<size_t>(count) * sizeof(float));
 }
 
-/// take(total, x[i]) over the row, lane by lane, then join(total, total') over the lanes. `start`
-/// is what leaves a total as it is. Both work on floats and Lanes.
+/// take(total, x[i]) over the row, lane by lane in four totals (additions wait for each other),
+/// then join(total, total') over totals and lanes. `start` is what leaves a total as it is.
 template <typename Take, typename Join>
 FLUXQ_INLINE float fold_row(const float* x, int64_t count, float start, Take take, Join join) {
-  Lanes even = Lanes{} + start, odd = even, part;
+  Lanes a = Lanes{} + start, b = a, c = a, d = a, part;
   int64_t i = 0;
   for (; i + 32 <= count; i += 32) {
-    load_lanes(x + i, 16, start, part);
-    take(even, part);
-    load_lanes(x + i + 16, 16, start, part);
-    take(odd, part);
+    load_lanes(x + i, 8, start, part);
+    take(a, part);
+    load_lanes(x + i + 8, 8, start, part);
+    take(b, part);
+    load_lanes(x + i + 16, 8, start, part);
+    take(c, part);
+    load_lanes(x + i + 24, 8, start, part);
+    take(d, part);
   }
-  for (; i < count; i += 16) {
-    load_lanes(x + i, count - i < 16 ? count - i : 16, start, part);
-    take(even, part);
+  for (; i < count; i += 8) {
+    load_lanes(x + i, count - i < 8 ? count - i : 8, start, part);
+    take(a, part);
   }
-  join(even, odd);
-  float lane[16];
-  std::memcpy(lane, &even, sizeof lane);
-  for (int width = 8; width > 0; width /= 2)
-    for (int l = 0; l < width; ++l) join(lane[l], lane[l + width]);
-  return lane[0];
+  join(a, b);
+  join(c, d);
+  join(a, c);
+  join(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));
+  join(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));
+  join(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6));
+  return a[0];
 }
 
 FLUXQ_INLINE float sum_of(const float* x, int64_t count) {
@@ -130,6 +135,19 @@ FLUXQ_INLINE float sum_of_squares(const float* x, int64_t count) {
 FLUXQ_INLINE float largest_of(const float* x, int64_t count) {
   const auto larger = [](auto& total, const auto& part) { total = part > total ? part : total; };
   return fold_row(x, count, -INFINITY, larger, larger);
+}
+
+/// `value` as T holds it.
+template <typename T>
+FLUXQ_INLINE float rounded_through(float value) {
+  return value;
+}
+template <>
+FLUXQ_INLINE float rounded_through<bf16>(float value) {
+  const uint32_t u = std::bit_cast<uint32_t>(value);
+  const uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) & 0xffff0000;
+  const uint32_t quiet_nan = (u | 0x400000) & 0xffff0000;
+  return std::bit_cast<float>((u & 0x7fffffff) > 0x7f800000 ? quiet_nan : rounded);
 }
 
 }  // namespace fluxq::cpu
