@@ -147,10 +147,13 @@ void AtomicFile::commit() {
   if (::close(fd_.release()) != 0) fail_write("cannot close", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write("cannot create", errno);
   temporary_.clear();
-  const std::filesystem::path folder = folder_of(path_);
-  const FileDescriptor folder_fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  flush_folder(folder_of(path_));
+}
+
+void flush_folder(const std::filesystem::path& folder) {
+  const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   // Some file systems cannot flush a folder and say EINVAL; there is nothing better to do there.
-  if (!folder_fd.valid() || (::fsync(folder_fd.get()) != 0 && errno != EINVAL))
+  if (!fd.valid() || (::fsync(fd.get()) != 0 && errno != EINVAL))
     fail_errno(fmt::format("cannot flush folder {}", folder.string()), errno);
 }
 

@@ -106,6 +106,9 @@ inline void atomic_write(const std::filesystem::path& path, std::string_view tex
   atomic_write(path, std::as_bytes(std::span(text)), permissions);
 }
 
+/// Brings the names in a folder to the disk, after a file there was renamed.
+void flush_folder(const std::filesystem::path& folder);
+
 /// The names in a folder, sorted by bytes. not_found, or io if it cannot be listed or is no folder.
 std::vector<std::string> list_folder(const std::filesystem::path& folder);
 

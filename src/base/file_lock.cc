@@ -28,21 +28,44 @@ bool has_name(int fd, const std::filesystem::path& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+// The locked file; no descriptor and the holder's name if another one has it.
+FileDescriptor acquire(const std::filesystem::path& path, std::string& holder) {
+  FileDescriptor fd;
+  do {
+    fd = FileDescriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (!fd.valid()) fail_errno(fmt::format("cannot create {}", path.string()), errno);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) fail_errno(fmt::format("cannot lock {}", path.string()), errno);
+      holder = holder_of(fd.get());
+      return {};
+    }
+  } while (!has_name(fd.get(), path));
+  return fd;
+}
+
+FileDescriptor acquire_or_fail(const std::filesystem::path& path) {
+  std::string holder;
+  FileDescriptor fd = acquire(path, holder);
+  if (!fd.valid()) fail(ErrorCode::io, "cannot lock {}: in use by {}", path.string(), holder);
+  return fd;
+}
+
 }  // namespace
 
-FileLock::FileLock(const std::filesystem::path& path) : path_(path) {
-  do {
-    fd_ = FileDescriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-    if (!fd_.valid()) fail_errno(fmt::format("cannot create {}", path.string()), errno);
-    if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) fail_errno(fmt::format("cannot lock {}", path.string()), errno);
-      fail(ErrorCode::io, "cannot lock {}: in use by {}", path.string(), holder_of(fd_.get()));
-    }
-  } while (!has_name(fd_.get(), path));
+FileLock::FileLock(std::filesystem::path path, FileDescriptor fd)
+    : path_(std::move(path)), fd_(std::move(fd)) {
   const std::string pid = fmt::format("{}\n", ::getpid());
   if (::ftruncate(fd_.get(), 0) != 0 ||
       ::pwrite(fd_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
-    fail_errno(fmt::format("cannot write {}", path.string()), errno);
+    fail_errno(fmt::format("cannot write {}", path_.string()), errno);
+}
+
+FileLock::FileLock(const std::filesystem::path& path) : FileLock(path, acquire_or_fail(path)) {}
+
+std::unique_ptr<FileLock> FileLock::try_lock(const std::filesystem::path& path) {
+  std::string holder;
+  FileDescriptor fd = acquire(path, holder);
+  return std::unique_ptr<FileLock>(fd.valid() ? new FileLock(path, std::move(fd)) : nullptr);
 }
 
 FileLock::~FileLock() { ::unlink(path_.c_str()); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 
 #include "base/file.h"
 
@@ -15,11 +16,15 @@ class FileLock {
   /// Never waits. io "… in use by process N" if another holder lives (this process counts too);
   /// otherwise the errors of creating a file.
   explicit FileLock(const std::filesystem::path& path);
+  /// Nothing if another holder lives.
+  static std::unique_ptr<FileLock> try_lock(const std::filesystem::path& path);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
  private:
+  FileLock(std::filesystem::path path, FileDescriptor fd);
+
   std::filesystem::path path_;
   FileDescriptor fd_;
 };

@@ -16,6 +16,8 @@ TEST(FileLock, TheSecondHolderIsToldWhoTheFirstIs) {
     const FileLock lock(folder / "lock");
     EXPECT_FLUXQ_ERROR(FileLock(folder / "lock"), io,
                        fmt::format("in use by process {}", getpid()));
+    EXPECT_EQ(FileLock::try_lock(folder / "lock"), nullptr);
+    EXPECT_NE(FileLock::try_lock(folder / "other"), nullptr);
   }
   EXPECT_FALSE(std::filesystem::exists(folder / "lock"));
   const FileLock again(folder / "lock");
