@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <numeric>
 
 #include "base/text.h"
@@ -151,7 +152,10 @@ Tensor WeightLoader::read(const std::string& name) {
 PackedWeight WeightLoader::packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
                                          int64_t in) {
   const Tensor weight = read(name + ".weight");
+  const auto begun = std::chrono::steady_clock::now();
   PackedWeight packed = scheme.pack(weight, fmt::format("{}.{}.weight", part_, name));
+  pack_ms_ +=
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
   if (packed.out != out || packed.in != in)
     fail(ErrorCode::internal, "{}: packed as [{}, {}], expected [{}, {}]", name, packed.out,
          packed.in, out, in);

@@ -128,6 +128,8 @@ class WeightLoader final : public WeightSource {
   const std::vector<LayerCoverage>& coverage() const { return coverage_; }
   /// On the device, of all that was loaded so far.
   int64_t resident_bytes() const { return resident_bytes_; }
+  /// Spent in the schemes' pack().
+  double pack_ms() const { return pack_ms_; }
 
  private:
   PackedWeight packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
@@ -143,6 +145,7 @@ class WeightLoader final : public WeightSource {
   std::vector<LayerCoverage> coverage_;
   int64_t tensors_done_ = 0;
   int64_t resident_bytes_ = 0;
+  double pack_ms_ = 0;
 };
 
 }  // namespace fluxq

@@ -4,38 +4,18 @@
 
 #include <future>
 
-#include "base/thread_pool.h"
 #include "checkpoint/weights_hash.h"
 #include "fluxq/version.h"
+#include "pipeline/open_device.h"
 #include "pipeline/stage_dump.h"
 #include "pipeline/text_to_image.h"
 
 namespace fluxq {
 namespace {
 
-constexpr int kMaxThreads = 1024;
-
-std::unique_ptr<Kernels> make_kernels(const EngineOptions& options) {
-  if (options.threads < 0 || options.threads > kMaxThreads) {
-    fail(ErrorCode::bad_argument, "threads: expected 0 (all cores) to {}, got {}", kMaxThreads,
-         options.threads);
-  }
-  if (options.device == "cpu")
-    return make_cpu_kernels(options.threads > 0 ? options.threads : default_threads());
-  if (options.device == "cuda")
-    fail(ErrorCode::unsupported, "device cuda: this fluxq was built without CUDA");
-  fail(ErrorCode::bad_argument, "device: expected cpu or cuda, got \"{}\"", options.device);
-}
-
 Recipe make_recipe(const EngineOptions& options) {
   const Scheme& scheme = find_scheme(options.scheme);
   return options.recipe.empty() ? Recipe::standard(scheme) : Recipe::load(options.recipe, scheme);
-}
-
-/// "flow_match_euler shift=3", "flow_match_euler dynamic_shift".
-std::string sampler_name(const FlowMatchConfig& config) {
-  return config.use_dynamic_shifting ? "flow_match_euler dynamic_shift"
-                                     : fmt::format("flow_match_euler shift={}", config.shift);
 }
 
 Progress& silent() {
@@ -52,7 +32,9 @@ const CancelToken& never() {
 
 struct Engine::Implementation {
   Implementation(const EngineOptions& engine_options, Progress& progress, const CancelToken& cancel)
-      : options(engine_options), recipe(make_recipe(options)), kernels(make_kernels(options)) {
+      : options(engine_options),
+        recipe(make_recipe(options)),
+        kernels(open_device(options.device, options.threads)) {
     ModelFolder model = read_model_folder(find_model(options.model), progress);
     // The hash reads the same files as the loader: the second reader finds them in the page cache.
     std::future<std::string> hash = std::async(std::launch::async, [path = model.path, &cancel] {

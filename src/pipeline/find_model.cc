@@ -1,8 +1,7 @@
-#include <unistd.h>
-
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/shared_files.h"
 #include "fluxq/engine.h"
 #include "hub/cache_layout.h"
 
@@ -10,13 +9,6 @@ namespace fluxq {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The folder of the running program, or empty.
-fs::path program_folder() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path() : program.parent_path();
-}
 
 /// Folders that hold models, in the order of search.
 std::vector<fs::path> model_roots() {
@@ -29,13 +21,7 @@ std::vector<fs::path> model_roots() {
       rest.remove_prefix(std::min(colon + 1, rest.size()));
     }
   }
-  if (const fs::path folder = program_folder(); !folder.empty()) {
-    roots.push_back(folder.parent_path() / "share/fluxq/models");  // <prefix>/bin/fluxq
-    roots.push_back(folder.parent_path().parent_path() /
-                    "models");  // <source>/build/<preset>/fluxq
-    roots.push_back(folder.parent_path().parent_path().parent_path() /
-                    "models");  // its tests and examples
-  }
+  for (const fs::path& folder : shared_folders()) roots.push_back(folder / "models");
   return roots;
 }
 

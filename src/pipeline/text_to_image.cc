@@ -88,6 +88,7 @@ TextToImage::TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kerne
     made = std::make_unique<typename std::decay_t<decltype(made)>::element_type>(config, loader);
     coverage_.insert(coverage_.end(), loader.coverage().begin(), loader.coverage().end());
     part_bytes_[part] = loader.resident_bytes();
+    quantize_ms_ += loader.pack_ms();
   };
   load("text_encoder", clip_, model_.clip);
   load("text_encoder_2", t5_, model_.t5);

@@ -61,9 +61,12 @@ class TextToImage {
               const CancelToken& cancel);
 
   const ModelFolder& model() const { return model_; }
+  const Recipe& recipe() const { return recipe_; }
   /// What each linear layer runs as, and the resident bytes of each part.
   const std::vector<LayerCoverage>& coverage() const { return coverage_; }
   const std::map<std::string, int64_t>& part_bytes() const { return part_bytes_; }
+  /// What packing the weights took while they were loaded.
+  double quantize_ms() const { return quantize_ms_; }
 
   /// Draws one picture per seed. Errors: bad_argument for what cannot be drawn, out_of_memory_*
   /// when it will not fit, numeric when a stage gives NaN or infinity, cancelled.
@@ -93,6 +96,7 @@ class TextToImage {
   std::unique_ptr<VaeDecoder> vae_;
   std::vector<LayerCoverage> coverage_;
   std::map<std::string, int64_t> part_bytes_;
+  double quantize_ms_ = 0;
 };
 
 }  // namespace fluxq

@@ -113,6 +113,11 @@ FlowMatchConfig parse_flow_match_config(const Json& config, std::string_view whe
   return result;
 }
 
+std::string sampler_name(const FlowMatchConfig& config) {
+  return config.use_dynamic_shifting ? "flow_match_euler dynamic_shift"
+                                     : fmt::format("flow_match_euler shift={}", config.shift);
+}
+
 std::vector<float> flow_match_sigmas(const FlowMatchConfig& config, int64_t steps,
                                      int64_t image_tokens) {
   if (steps < 1 || steps > kMaxSteps)

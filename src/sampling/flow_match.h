@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct FlowMatchConfig {
 /// naming the key, for another scheduler, stochastic_sampling, use_beta_sigmas, use_flow_sigmas, or
 /// a sigma_min or sigma_max of its own.
 FlowMatchConfig parse_flow_match_config(const Json& config, std::string_view where);
+
+/// As a picture's metadata names it: "flow_match_euler shift=3", "flow_match_euler dynamic_shift".
+std::string sampler_name(const FlowMatchConfig& config);
 
 inline constexpr int64_t kMaxSteps = 10'000;
 
