@@ -48,7 +48,8 @@ void plan_activations(MemoryPlan& plan, const ModelFolder& model, const Recipe& 
                            (model.t5.width * 2 + model.t5.inner() * 4 + model.t5.feed_forward * 2) *
                            element +
                        model.t5.heads * text_tokens * text_tokens * dtype_bytes(DType::f32);
-  const int64_t decode = VaeDecoder::scratch_elements(model.vae, pictures, height / step, width / step) * element;
+  const int64_t decode =
+      VaeDecoder::scratch_elements(model.vae, pictures, height / step, width / step) * element;
   plan.activations.push_back({"denoise activations", denoise});
   plan.activations.push_back({"text activations", text});
   plan.activations.push_back({"decode activations", decode});
