@@ -23,6 +23,7 @@ struct Session {
 void add_generate(CLI::App& app, Session& session);
 void add_inspect(CLI::App& app, Session& session);
 void add_schemes(CLI::App& app, Session& session);
+void add_quantize(CLI::App& app, Session& session);
 void add_coverage(CLI::App& app, Session& session);
 void add_fetch(CLI::App& app, Session& session);
 void add_login(CLI::App& app, Session& session);

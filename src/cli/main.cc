@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_generate(app, session);
   fluxq::cli::add_inspect(app, session);
   fluxq::cli::add_schemes(app, session);
+  fluxq::cli::add_quantize(app, session);
   fluxq::cli::add_coverage(app, session);
   fluxq::cli::add_fetch(app, session);
   fluxq::cli::add_login(app, session);
