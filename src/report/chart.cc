@@ -13,8 +13,8 @@
 namespace fluxq::report {
 namespace {
 
-constexpr int kWidth = 560, kHeight = 340;
-constexpr double kLeft = 56, kTop = 18, kBottom = kHeight - 46;
+constexpr int kWidth = 480, kHeight = 320;
+constexpr double kLeft = 56, kTop = 30, kBottom = kHeight - 46;
 constexpr int kStyles = 8;
 
 int style_of(int style) { return style <= 0 ? 0 : 1 + (style - 1) % (kStyles - 1); }
@@ -68,6 +68,7 @@ class Drawing {
 
   std::string svg() {
     draw_axes();
+    for (const Series& series : spec_.series) take_places(series);
     draw_lines();
     if (spec_.frontier) draw_frontier();
     for (const Series& series : spec_.series) draw_series(series);
@@ -113,15 +114,31 @@ class Drawing {
       out_ += text(x, kBottom + 18, "middle", x_.label(tick));
     }
     out_ += text((kLeft + right_) / 2, kHeight - 8, "middle", spec_.x.title, "t q");
-    out_ += text(4, 11, "start", spec_.y.title, "t q");
+    out_ += text(4, 12, "start", spec_.y.title, "t q");
+  }
+
+  // Where a name must not stand: markers and whiskers.
+  void take_places(const Series& series) {
+    for (const ChartPoint& point : series.points) {
+      if (!is_drawable(point)) continue;
+      const double x = x_.position(point.x), y = y_.position(point.y);
+      taken_.push_back({x - 6, y - 6, x + 6, y + 6});
+      if (point.y_range)
+        taken_.push_back(
+            {x - 1, y_.position(point.y_range->hi), x + 1, y_.position(point.y_range->lo)});
+    }
   }
 
   void draw_lines() {
     for (const ReferenceLine& reference : spec_.lines) {
       const double y = y_.position(reference.y);
       out_ += line("r", kLeft, y, right_, y);
-      out_ += text(right_ - 2, y - 5, "end", reference.name, "t q");
-      taken_.push_back({right_ - text_width(reference.name), y - 18, right_, y + 2});
+      taken_.push_back({kLeft, y - 1, right_, y + 1});
+      const double width = text_width(reference.name);
+      Box box{right_ - 4 - width, y - 17, right_ - 2, y - 2};
+      if (covers(box, taken_)) box = {kLeft + 4, y - 17, kLeft + 6 + width, y - 2};
+      taken_.push_back(box);
+      out_ += text(box.left, y - 5, "start", reference.name, "t q");
     }
   }
 
@@ -139,7 +156,6 @@ class Drawing {
         markers += line(fmt::format("w s{}", style), x_.position(point.x_range->lo), y,
                         x_.position(point.x_range->hi), y);
       markers += marker(style, x, y);
-      taken_.push_back({x - 6, y - 6, x + 6, y + 6});
     }
     if (spec_.connect && !path.empty())
       out_ += fmt::format(R"(<path class="l s{}" d="{}"/>)", style, path);
@@ -156,15 +172,21 @@ class Drawing {
       return a.x != b.x ? a.x < b.x : a.y < b.y;
     });
     std::string path;
-    double best = std::numeric_limits<double>::infinity();
+    double best = std::numeric_limits<double>::infinity(), from_x = kLeft, from_y = kTop;
     for (const ChartPoint& point : points) {
       if (point.y >= best) continue;
       const double x = x_.position(point.x), y = y_.position(point.y);
+      if (!path.empty()) taken_.push_back({from_x, from_y - 1, x, from_y + 1});
       path += path.empty() ? fmt::format("M{:.1f} {:.1f}V{:.1f}", x, kTop, y)
                            : fmt::format("H{:.1f}V{:.1f}", x, y);
+      taken_.push_back({x - 1, from_y, x + 1, y});
       best = point.y;
+      from_x = x;
+      from_y = y;
     }
-    if (!path.empty()) out_ += fmt::format(R"(<path class="f" d="{}H{:.1f}"/>)", path, right_);
+    if (path.empty()) return;
+    taken_.push_back({from_x, from_y - 1, right_, from_y + 1});
+    out_ += fmt::format(R"(<path class="f" d="{}H{:.1f}"/>)", path, right_);
   }
 
   void draw_end_labels() {
@@ -212,9 +234,9 @@ Chart draw_chart(const ChartSpec& spec) {
 std::string chart_css() {
   // Colours after Okabe and Ito's set for colour-blind readers, darkened on white and lightened on
   // black until each has a contrast of 3 : 1.
-  return R"(.chart{--ink:#1d2127;--quiet:#5c6470;--rule:#e3e6ea;--s0:#5c6470;--s1:#0069a8;--s2:#c24e00;--s3:#00805d;--s4:#a3458a;--s5:#8a6d00;--s6:#2a86c0;--s7:#7a3f12}
-@media (prefers-color-scheme:dark){.chart{--ink:#e6e8eb;--quiet:#a0a7b1;--rule:#30353c;--s0:#a0a7b1;--s1:#58b4ea;--s2:#f28d4a;--s3:#3fc99d;--s4:#dd8fc5;--s5:#dcc04a;--s6:#8ecbf2;--s7:#d3a077}}
-.chart text{fill:var(--ink);font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums}.chart .q{fill:var(--quiet)}
+  return R"(.chart{--ink:#1d2127;--quiet:#5c6470;--rule:#e3e6ea;--halo:#fff;--s0:#5c6470;--s1:#0069a8;--s2:#c24e00;--s3:#00805d;--s4:#a3458a;--s5:#8a6d00;--s6:#2a86c0;--s7:#7a3f12}
+@media (prefers-color-scheme:dark){.chart{--ink:#e6e8eb;--quiet:#a0a7b1;--rule:#30353c;--halo:#15181c;--s0:#a0a7b1;--s1:#58b4ea;--s2:#f28d4a;--s3:#3fc99d;--s4:#dd8fc5;--s5:#dcc04a;--s6:#8ecbf2;--s7:#d3a077}}
+.chart text{fill:var(--ink);font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums;paint-order:stroke;stroke:var(--halo);stroke-width:3px;stroke-linejoin:round}.chart .q{fill:var(--quiet)}
 .chart line,.chart path{fill:none}.chart .g{stroke:var(--rule)}.chart .a{stroke:var(--quiet)}.chart .r{stroke:var(--quiet);stroke-dasharray:5 4}.chart .f{stroke:var(--quiet);stroke-width:1;opacity:.6}
 .chart .l{stroke-width:1.8}.chart .w{stroke-width:1.5}.chart .k{opacity:.5}
 .chart .s0{stroke:var(--s0)}.chart .s1{stroke:var(--s1)}.chart .s2{stroke:var(--s2)}.chart .s3{stroke:var(--s3)}.chart .s4{stroke:var(--s4)}.chart .s5{stroke:var(--s5)}.chart .s6{stroke:var(--s6)}.chart .s7{stroke:var(--s7)}

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "bench/results_json.h"
+
 namespace fluxq::report {
 namespace {
 
@@ -15,54 +17,6 @@ Json optional_json(const std::optional<T>& value) {
   }
 }
 
-Json numbers(const std::vector<double>& values) {
-  Json json = Json::array();
-  for (const double value : values) json.push_back(number(value));
-  return json;
-}
-
-std::string_view to_string(CellStatus status) {
-  switch (status) {
-    case CellStatus::pending:
-      return "pending";
-    case CellStatus::running:
-      return "running";
-    case CellStatus::done:
-      return "done";
-    case CellStatus::failed:
-      break;
-  }
-  return "failed";
-}
-
-std::string_view to_string(NoiseFloor floor) {
-  switch (floor) {
-    case NoiseFloor::f32_run:
-      return "f32_run";
-    case NoiseFloor::second_kernels:
-      return "second_kernels";
-    case NoiseFloor::none:
-      break;
-  }
-  return "none";
-}
-
-Json count(const std::optional<int64_t>& value) { return value ? Json(*value) : Json(); }
-
-Json key_json(const CellKey& key) {
-  return {
-      {"scheme", key.scheme}, {"batch", key.batch}, {"width", key.width}, {"height", key.height}};
-}
-
-Json state_json(const DeviceState& state) {
-  return {{"clock_mhz", optional_json(state.clock_mhz)},
-          {"memory_clock_mhz", optional_json(state.memory_clock_mhz)},
-          {"temperature_c", optional_json(state.temperature_c)},
-          {"power_w", optional_json(state.power_w)},
-          {"other_processes", state.other_processes ? Json(*state.other_processes) : Json()},
-          {"load_average", optional_json(state.load_average)}};
-}
-
 Json rate_json(const std::optional<Rate>& rate) {
   if (!rate) return nullptr;
   return {{"per_second", number(rate->value)},
@@ -70,12 +24,8 @@ Json rate_json(const std::optional<Rate>& rate) {
           {"ceiling", rate->ceiling}};
 }
 
-Json memory_json(const CellSummary& summary) {
-  Json json = {{"phases", Json::array()}, {"part_bytes", summary.cell->part_bytes}};
-  for (const PhaseMemory& phase : summary.cell->memory)
-    json["phases"].push_back({{"phase", phase.phase},
-                              {"host_peak_bytes", phase.host_peak_bytes},
-                              {"device_peak_bytes", count(phase.device_peak_bytes)}});
+Json memory_json(const CellSummary& summary, Json phases, Json part_bytes) {
+  Json json = {{"phases", std::move(phases)}, {"part_bytes", std::move(part_bytes)}};
   if (!summary.memory) return json;
   const MemoryUse& use = *summary.memory;
   json.update({{"measured_on", use.on_device ? "device" : "host"},
@@ -88,72 +38,42 @@ Json memory_json(const CellSummary& summary) {
   return json;
 }
 
+// What the cell has measured, its samples under "samples", and what follows from them.
 Json cell_json(const CellSummary& summary) {
   const Cell& cell = *summary.cell;
-  Json json = key_json(cell.key);
-  json.update(
-      {{"status", std::string(to_string(cell.status))},
-       {"failure_code", cell.failure_code},
-       {"failure", cell.failure},
-       {"attempts", cell.attempts},
-       {"warmups", cell.warmups},
-       {"repeats", cell.total_ms.size()},
-       {"load_ms", number(cell.load_ms)},
-       {"quantize_ms", number(cell.quantize_ms)},
-       {"cold_ms", number(cell.cold_ms)},
-       {"samples",
-        {{"text_ms", numbers(cell.text_ms)},
-         {"denoise_ms", numbers(cell.denoise_ms)},
-         {"vae_ms", numbers(cell.vae_ms)},
-         {"total_ms", numbers(cell.total_ms)},
-         {"step_ms", numbers(cell.step_ms)}}},
-       {"text_ms", optional_json(summary.text)},
-       {"denoise_ms", optional_json(summary.denoise)},
-       {"vae_ms", optional_json(summary.vae)},
-       {"total_ms", optional_json(summary.total)},
-       {"step_ms", optional_json(summary.step)},
-       {"per_picture_ms", optional_json(summary.per_picture_ms)},
-       {"pictures_per_second", optional_json(summary.pictures_per_second)},
-       {"time_ratio", optional_json(summary.time_ratio)},
-       {"speedup", summary.time_ratio ? to_json(speedup(*summary.time_ratio)) : Json()},
-       {"latency_reduction_percent",
-        summary.time_ratio ? to_json(latency_reduction(*summary.time_ratio)) : Json()},
-       {"against_bf16", summary.time_ratio ? Json(verdict_name(*summary.time_ratio)) : Json()},
-       {"flops", number(cell.flops)},
-       {"weight_bytes_read", number(cell.weight_bytes_read)},
-       {"achieved_flops", rate_json(summary.flops)},
-       {"achieved_bytes", rate_json(summary.bandwidth)},
-       {"memory", memory_json(summary)},
-       {"before", state_json(cell.before)},
-       {"after", state_json(cell.after)},
-       {"notes", cell.notes}});
+  Json measured = to_json(cell);
+  Json json = std::move(measured["key"]);
+  measured.erase("key");
+  for (const char* phase : {"text_ms", "denoise_ms", "vae_ms", "total_ms", "step_ms"}) {
+    json["samples"][phase] = std::move(measured[phase]);
+    measured.erase(phase);
+  }
+  json["memory"] =
+      memory_json(summary, std::move(measured["memory"]), std::move(measured["part_bytes"]));
+  measured.erase("memory");
+  measured.erase("part_bytes");
+  json.update(measured);
+  const auto& ratio = summary.time_ratio;
+  json.update({{"repeats", cell.total_ms.size()},
+               {"text_ms", optional_json(summary.text)},
+               {"denoise_ms", optional_json(summary.denoise)},
+               {"vae_ms", optional_json(summary.vae)},
+               {"total_ms", optional_json(summary.total)},
+               {"step_ms", optional_json(summary.step)},
+               {"per_picture_ms", optional_json(summary.per_picture_ms)},
+               {"pictures_per_second", optional_json(summary.pictures_per_second)},
+               {"time_ratio", optional_json(ratio)},
+               {"speedup", ratio ? to_json(speedup(*ratio)) : Json()},
+               {"latency_reduction_percent", ratio ? to_json(latency_reduction(*ratio)) : Json()},
+               {"against_bf16", ratio ? Json(verdict_name(*ratio)) : Json()},
+               {"achieved_flops", rate_json(summary.flops)},
+               {"achieved_bytes", rate_json(summary.bandwidth)}});
   return json;
-}
-
-Json picture_json(const PictureResult& picture) {
-  Json psnr;
-  if (picture.psnr_db)
-    psnr = std::isinf(*picture.psnr_db) && *picture.psnr_db > 0 ? Json("identical")
-                                                                : number(*picture.psnr_db);
-  return {{"scheme", picture.scheme},
-          {"prompt", picture.prompt},
-          {"seed", picture.seed},
-          {"width", picture.width},
-          {"height", picture.height},
-          {"file", picture.file},
-          {"sha256", picture.sha256},
-          {"has_nan", picture.has_nan},
-          {"black", picture.black},
-          {"constant", picture.constant},
-          {"psnr_db", psnr},
-          {"ssim", optional_json(picture.ssim)},
-          {"flip", optional_json(picture.flip)},
-          {"latent_drift", numbers(picture.latent_drift)}};
 }
 
 Json pictures_json(const std::vector<PictureResult>& pictures) {
   Json json = Json::array();
-  for (const PictureResult& picture : pictures) json.push_back(picture_json(picture));
+  for (const PictureResult& picture : pictures) json.push_back(to_json(picture));
   return json;
 }
 
@@ -174,46 +94,6 @@ Json quality_json(const SchemeQuality& quality) {
           {"quality_loss_percent", optional_json(quality.loss_percent)},
           {"flip_above_noise_floor", optional_json(quality.above_floor)},
           {"latent_drift", drift}};
-}
-
-Json environment_json(const Environment& environment) {
-  Json ceilings = Json::object();
-  for (const auto& [kind, rate] : environment.ceiling_flops) ceilings[kind] = number(rate);
-  return {{"fluxq_version", environment.fluxq_version},
-          {"binary_sha256", environment.binary_sha256},
-          {"build", environment.build},
-          {"model", environment.model_name},
-          {"weights_sha256", environment.weights_sha256},
-          {"variant", environment.variant},
-          {"synthetic", environment.synthetic},
-          {"device", environment.device},
-          {"device_name", environment.device_name},
-          {"driver", environment.driver},
-          {"cuda", environment.cuda},
-          {"kernel", environment.kernel},
-          {"os", environment.os},
-          {"isa", environment.isa},
-          {"threads", environment.threads},
-          {"host_memory_bytes", environment.host_memory_bytes},
-          {"device_memory_bytes", count(environment.device_memory_bytes)},
-          {"ceiling_flops", ceilings},
-          {"ceiling_bytes", number(environment.ceiling_bytes)},
-          {"started", environment.started}};
-}
-
-Json plan_json(const Plan& plan) {
-  Json sizes = Json::array();
-  for (const auto& [width, height] : plan.sizes) sizes.push_back({width, height});
-  return {{"schemes", plan.schemes},
-          {"batches", plan.batches},
-          {"sizes", sizes},
-          {"steps", plan.steps},
-          {"guidance", number(plan.guidance)},
-          {"max_text_tokens", plan.max_text_tokens},
-          {"prompts", plan.prompts},
-          {"seeds", plan.seeds},
-          {"warmups", plan.warmups},
-          {"repeats", plan.repeats}};
 }
 
 }  // namespace
@@ -269,9 +149,9 @@ std::string_view to_string(QualityState state) {
 Json results_json(const Analysis& analysis) {
   const Results& results = *analysis.results;
   Json json = {{"format", 1},
-               {"environment", environment_json(results.environment)},
-               {"plan", plan_json(results.plan)},
-               {"noise_floor_kind", std::string(to_string(results.noise_floor))},
+               {"environment", to_json(results.environment)},
+               {"plan", to_json(results.plan)},
+               {"noise_floor_kind", to_string(results.noise_floor)},
                {"pictures", pictures_json(results.pictures)},
                {"seed_change_pictures", pictures_json(results.seed_change)}};
   Json& cells = json["cells"] = Json::array();
@@ -287,7 +167,7 @@ Json results_json(const Analysis& analysis) {
   schemes["seed_change"] = analysis.seed_change ? quality_json(*analysis.seed_change) : Json();
   Json& failures = json["failures"] = Json::array();
   for (const Failure& failure : results.failures) {
-    Json entry = key_json(failure.key);
+    Json entry = to_json(failure.key);
     entry.update({{"attempt", failure.attempt},
                   {"code", failure.code},
                   {"sentence", failure.sentence},

@@ -36,6 +36,11 @@ void spread(std::vector<EndLabel>& labels, double top, double bottom) {
   }
 }
 
+bool covers(const Box& box, const std::vector<Box>& taken) {
+  return std::any_of(taken.begin(), taken.end(),
+                     [&](const Box& other) { return overlap(box, other); });
+}
+
 PlacedLabel place(double x, double y, std::string_view name, const Box& frame,
                   const std::vector<Box>& taken) {
   const double width = text_width(name);
@@ -57,9 +62,7 @@ PlacedLabel place(double x, double y, std::string_view name, const Box& frame,
     if (&side == kSides.data()) first = label;
     const bool inside = box.left >= frame.left && box.right <= frame.right &&
                         box.top >= frame.top - 12 && box.bottom <= frame.bottom;
-    if (inside && std::none_of(taken.begin(), taken.end(),
-                               [&](const Box& other) { return overlap(box, other); }))
-      return label;
+    if (inside && !covers(box, taken)) return label;
   }
   return first;
 }

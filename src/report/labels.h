@@ -28,6 +28,9 @@ struct PlacedLabel {
   Box box;
 };
 
+/// Whether the box overlaps any of `taken`.
+bool covers(const Box& box, const std::vector<Box>& taken);
+
 /// Beside the point, on the first side where it covers nothing of `taken` and stays in `frame`.
 PlacedLabel place(double x, double y, std::string_view name, const Box& frame,
                   const std::vector<Box>& taken);

@@ -105,7 +105,9 @@ std::string escape_markdown(std::string_view text) {
                         (c == ':' && clean.substr(i + 1, 2) == "//") ||
                         (c == '.' && i >= 3 && clean.substr(i - 3, 3) == "www");
     // What makes a heading, a list, a quotation or a rule only where a line begins.
-    const bool begins = clean.find_first_not_of(" 0123456789") == i && is_one_of(c, "#+-=.)!");
+    const bool is_marker =
+        c != '.' && c != ')' ? is_one_of(c, "#+-=!") : i + 1 == clean.size() || clean[i + 1] == ' ';
+    const bool begins = is_marker && clean.find_first_not_of(" 0123456789") == i;
     if (inside || begins) escaped += '\\';
     escaped += c;
   }

@@ -14,18 +14,24 @@ struct Scale {
   std::string_view symbol;
 };
 
-// The largest unit in which the smallest value is at least 1, and so many decimals that it has four
-// significant digits.
-Unit pick(std::span<const double> values, std::span<const Scale> scales, int max_decimals) {
-  double smallest = 0;
-  for (const double value : values)
-    if (std::isfinite(value) && value > 0 && (smallest == 0 || value < smallest)) smallest = value;
+// The largest unit in which the smallest value is at least 1, or at least 0.05 if the largest is at
+// least 10. The smallest value has four significant digits, or three where the values differ
+// a hundredfold.
+Unit pick(std::span<const double> values, std::span<const Scale> scales) {
+  double least = 0, most = 0;
+  for (const double value : values) {
+    if (!std::isfinite(value) || !(value > 0)) continue;
+    least = least == 0 ? value : std::min(least, value);
+    most = std::max(most, value);
+  }
   Scale chosen = scales.front();
   for (const Scale& scale : scales)
-    if (smallest >= scale.divisor) chosen = scale;
-  const double shown = smallest / chosen.divisor;
-  const int digits = shown >= 1 ? static_cast<int>(std::floor(std::log10(shown))) + 1 : 1;
-  return {chosen.divisor, std::clamp(4 - digits, 0, max_decimals), chosen.symbol};
+    if (least >= scale.divisor || (most >= 10 * scale.divisor && least >= 0.05 * scale.divisor))
+      chosen = scale;
+  const double shown = least / chosen.divisor;
+  const int before_point = shown >= 1 ? static_cast<int>(std::floor(std::log10(shown))) + 1 : 1;
+  const int digits = most >= 100 * least ? 3 : 4;
+  return {chosen.divisor, std::clamp(digits - before_point, 0, 3), chosen.symbol};
 }
 
 std::string one(double value, const Unit& unit) { return unit.show(value); }
@@ -54,17 +60,17 @@ std::string Unit::show(const Interval& interval) const {
 
 Unit time_unit(std::span<const double> values_ms) {
   static constexpr std::array kScales = {Scale{1, "ms"}, Scale{1000, "s"}};
-  return pick(values_ms, kScales, 3);
+  return pick(values_ms, kScales);
 }
 
 Unit byte_unit(std::span<const double> values_bytes) {
   static constexpr std::array kScales = {Scale{1e3, "kB"}, Scale{1e6, "MB"}, Scale{1e9, "GB"}};
-  return pick(values_bytes, kScales, 2);
+  return pick(values_bytes, kScales);
 }
 
 Unit flops_unit(std::span<const double> values_per_second) {
   static constexpr std::array kScales = {Scale{1e9, "GFLOP/s"}, Scale{1e12, "TFLOP/s"}};
-  return pick(values_per_second, kScales, 2);
+  return pick(values_per_second, kScales);
 }
 
 std::string show_time(double ms) { return one(ms, time_unit({&ms, 1})); }

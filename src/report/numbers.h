@@ -29,7 +29,7 @@ struct Unit {
   std::string show(const Interval& interval) const;
 };
 
-// The smallest value (not counting what is 0 or not finite) keeps about four significant digits.
+// The smallest value (not counting what is 0 or not finite) keeps three or four significant digits.
 
 /// ms or s, for milliseconds.
 Unit time_unit(std::span<const double> values_ms);

@@ -21,10 +21,9 @@ std::string loss_text(const SchemeQuality& quality) {
 std::string quality_obstacle(const SchemeQuality* quality, double limit) {
   if (quality == nullptr || quality->pictures == 0) return "Its quality was not measured.";
   if (quality->newly_flagged > 0)
-    return fmt::format("{} of its {} NaN, black or constant where bf16's is sound.",
-                       quality->newly_flagged,
-                       quality->pictures == 1 ? "1 picture is"
-                                              : fmt::format("{} pictures are", quality->pictures));
+    return fmt::format("{} of its {} {} NaN, black or constant where bf16's is sound.",
+                       quality->newly_flagged, count_of(quality->pictures, "picture"),
+                       quality->newly_flagged == 1 ? "is" : "are");
   if (!quality->loss_percent) return "Its quality was not measured.";
   const std::optional<Interval>& interval = quality->loss_percent->interval;
   if (interval && interval->hi <= limit) return {};

@@ -21,7 +21,10 @@ Cell example_cell(const CellKey& key, double total_ms, int repeats = 8, uint64_t
 PictureResult example_picture(const std::string& scheme, int prompt, uint64_t seed, double flip);
 
 /// Draws the pictures that `results` names into `folder`, `side` pixels wide and high, changed as
-/// much as their FLIP says.
-void draw_pictures(const Results& results, const std::filesystem::path& folder, int side);
+/// much as their FLIP says, and notes the hashes of their files.
+void draw_pictures(Results& results, const std::filesystem::path& folder, int side);
+
+/// Writes results.sqlite into `folder`.
+void store(const Results& results, const std::filesystem::path& folder);
 
 }  // namespace fluxq::report

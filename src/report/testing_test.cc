@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/sha256.h"
+#include "bench/store.h"
 #include "image/png.h"
 
 namespace fluxq::report {
@@ -103,7 +104,7 @@ Results example_results(int prompts, int seeds) {
                  .device_name = "NVIDIA H100 80GB HBM3",
                  .driver = "580.65",
                  .cuda = "13.0",
-                 .kernel = "6.1.0",
+                 .kernel = "Linux 6.1.0",
                  .os = "Debian GNU/Linux 12",
                  .isa = "avx512_core_amx",
                  .threads = 16,
@@ -140,8 +141,8 @@ Results example_results(int prompts, int seeds) {
                          {"vae", 167'666'902}};
       cell.memory = {{"load", 3'100'000'000, weights + 90'000'000},
                      {"text", 2'900'000'000, weights + 300'000'000},
-                     {"denoise", 2'900'000'000, weights + 620'000'000 * batch},
-                     {"decode", 2'900'000'000, weights + 1'050'000'000 * batch}};
+                     {"denoise", 2'900'000'000, weights + int64_t{620'000'000} * batch},
+                     {"decode", 2'900'000'000, weights + int64_t{1'050'000'000} * batch}};
       cell.before.clock_mhz = 1980;
       cell.before.temperature_c = 41;
       cell.before.power_w = 118;
@@ -196,11 +197,11 @@ Results example_results(int prompts, int seeds) {
   return results;
 }
 
-void draw_pictures(const Results& results, const std::filesystem::path& folder, int side) {
-  std::vector<const PictureResult*> all;
-  for (const PictureResult& picture : results.pictures) all.push_back(&picture);
-  for (const PictureResult& picture : results.seed_change) all.push_back(&picture);
-  for (const PictureResult* picture : all) {
+void draw_pictures(Results& results, const std::filesystem::path& folder, int side) {
+  std::vector<PictureResult*> all;
+  for (PictureResult& picture : results.pictures) all.push_back(&picture);
+  for (PictureResult& picture : results.seed_change) all.push_back(&picture);
+  for (PictureResult* picture : all) {
     const double change = picture->flip.value_or(0);
     Random random(picture->seed * 1000 + static_cast<uint64_t>(picture->prompt));
     const double cx = 0.5 + 0.2 * random(), cy = 0.5 + 0.2 * random(),
@@ -223,7 +224,18 @@ void draw_pictures(const Results& results, const std::filesystem::path& folder, 
     const std::filesystem::path path = folder / picture->file;
     std::filesystem::create_directories(path.parent_path());
     write_png(path, image);
+    picture->sha256 = sha256_file(path, CancelToken());
   }
+}
+
+void store(const Results& results, const std::filesystem::path& folder) {
+  Store store(folder);
+  store.begin(results.environment, results.plan, results.noise_floor);
+  for (const Cell& cell : results.cells)
+    if (cell.status == CellStatus::done || cell.status == CellStatus::failed) store.save(cell);
+  for (const PictureResult& picture : results.pictures) store.save(picture);
+  for (const PictureResult& picture : results.seed_change) store.save_seed_change(picture);
+  for (const Failure& failure : results.failures) store.save(failure);
 }
 
 }  // namespace fluxq::report
