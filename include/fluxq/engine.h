@@ -22,7 +22,8 @@ struct EngineOptions {
   /// A diffusers folder, or the name of a model that find_model() knows.
   std::string model = "emoji-flux";
   /// How the transformer's linear layers are stored and multiplied: `fluxq schemes` lists them.
-  std::string scheme = "bf16";
+  /// Empty: as the model's files are, bf16 for plain ones.
+  std::string scheme = {};
   /// A recipe file that says which layer gets which scheme; empty: the default one.
   std::filesystem::path recipe = {};
   std::string device = "cpu";

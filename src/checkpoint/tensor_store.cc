@@ -64,6 +64,7 @@ void TensorStore::open_single(const fs::path& file, uint64_t max_header_bytes) {
 }
 
 void TensorStore::open_shards(const fs::path& index_file, uint64_t max_header_bytes) {
+  index_file_ = index_file;
   const std::string where = index_file.string();
   const ShardIndex index = parse_shard_index(read_text_file(index_file, kMaxIndexBytes), where);
   if (index.weight_map.empty())

@@ -35,6 +35,8 @@ class TensorStore {
   size_t tensor_count() const { return file_of_.size(); }
   uint64_t total_bytes() const;
   std::vector<std::filesystem::path> files() const;
+  /// Of shards; empty for a single file.
+  const std::filesystem::path& index_file() const { return index_file_; }
   /// `__metadata__` of the first file.
   const Metadata& metadata() const { return files_.front().metadata(); }
   /// What did not stop the opening: full sentences.
@@ -45,6 +47,7 @@ class TensorStore {
   void open_shards(const std::filesystem::path& index_file, uint64_t max_header_bytes);
 
   std::filesystem::path path_;
+  std::filesystem::path index_file_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, size_t, std::less<>> file_of_;  // index into files_
   std::vector<std::string> warnings_;

@@ -23,7 +23,11 @@ struct Session {
 void add_generate(CLI::App& app, Session& session);
 void add_inspect(CLI::App& app, Session& session);
 void add_schemes(CLI::App& app, Session& session);
+void add_quantize(CLI::App& app, Session& session);
 void add_coverage(CLI::App& app, Session& session);
+void add_fetch(CLI::App& app, Session& session);
+void add_login(CLI::App& app, Session& session);
+void add_logout(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_recommend(CLI::App& app, Session& session);
 void add_compare(CLI::App& app, Session& session);

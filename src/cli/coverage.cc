@@ -5,13 +5,14 @@
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "fluxq/engine.h"
+#include "pipeline/model_recipe.h"
 #include "pipeline/text_to_image.h"
 
 namespace fluxq::cli {
 namespace {
 
 struct Options {
-  std::string model = "emoji-flux", scheme = "bf16";
+  std::string model = "emoji-flux", scheme;
   std::filesystem::path recipe;
   int threads = 0;
   bool json = false;
@@ -43,13 +44,11 @@ Json to_json(const LayerCoverage& layer) {
 
 void run(const Options& options, const Session& session) {
   ProgressBar progress(session);
-  const Scheme& scheme = find_scheme(options.scheme);
-  const Recipe recipe =
-      options.recipe.empty() ? Recipe::standard(scheme) : Recipe::load(options.recipe, scheme);
+  const ModelFolder model = read_model_folder(find_model(options.model), progress);
+  const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
   const std::unique_ptr<Kernels> kernels =
       make_cpu_kernels(options.threads > 0 ? options.threads : default_threads());
-  const TextToImage pipeline(read_model_folder(find_model(options.model), progress), recipe,
-                             *kernels, progress, session.cancel);
+  const TextToImage pipeline(model, recipe, *kernels, progress, session.cancel);
   int64_t packed_bytes = 0, resident_bytes = 0;
   Json layers = Json::array();
   std::string text = fmt::format("{:<58} {:<16} {:>12} {:>12}  {:<38} {:<24} {}\n", "layer",
@@ -65,7 +64,7 @@ void run(const Options& options, const Session& session) {
   }
   if (options.json) {
     print_json({{"model", pipeline.model().name},
-                {"scheme", options.scheme},
+                {"scheme", recipe.main().info().name},
                 {"recipe", recipe.name()},
                 {"layers", layers},
                 {"packed_bytes", packed_bytes},
@@ -85,8 +84,8 @@ void add_coverage(CLI::App& app, Session& session) {
   command->footer("Example: fluxq coverage --scheme int8dq");
   command->add_option("-m,--model", options->model, "A diffusers folder or a model's name")
       ->capture_default_str();
-  command->add_option("--scheme", options->scheme, "Quantization scheme (fluxq schemes)")
-      ->capture_default_str();
+  command->add_option("--scheme", options->scheme,
+                      "Quantization scheme (fluxq schemes) [bf16, or as the model is stored]");
   command->add_option("--recipe", options->recipe, "A recipe file: which layer gets which scheme");
   command->add_option("--threads", options->threads, "CPU threads [all cores]")
       ->check(CLI::Range(0, 1024));

@@ -161,8 +161,8 @@ void add_generate(CLI::App& app, Session& session) {
   std::vector<CLI::Option*> shaping = {
       prompt,
       file,
-      command->add_option("--scheme", engine.scheme, "Quantization scheme (fluxq schemes)")
-          ->capture_default_str(),
+      command->add_option("--scheme", engine.scheme,
+                          "Quantization scheme (fluxq schemes) [bf16, or as the model is stored]"),
       command->add_option("--recipe", engine.recipe,
                           "A recipe file: which layer gets which scheme"),
       command->add_option("--steps", generate.steps, "Denoising steps [from the model: 4 or 28]"),

@@ -52,7 +52,11 @@ int run(int argc, char** argv) {
   fluxq::cli::add_generate(app, session);
   fluxq::cli::add_inspect(app, session);
   fluxq::cli::add_schemes(app, session);
+  fluxq::cli::add_quantize(app, session);
   fluxq::cli::add_coverage(app, session);
+  fluxq::cli::add_fetch(app, session);
+  fluxq::cli::add_login(app, session);
+  fluxq::cli::add_logout(app, session);
   fluxq::cli::add_report(app, session);
   fluxq::cli::add_recommend(app, session);
   fluxq::cli::add_compare(app, session);

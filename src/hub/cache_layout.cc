@@ -78,13 +78,15 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1));
 }
 
-std::string checked_token(std::string_view text, std::string_view origin) {
+/// Empty if there is nothing but spaces.
+std::string clean_token(std::string_view text, std::string_view origin) {
   std::string token = trimmed(text);
   const auto is_visible = [](char c) { return c > ' ' && c < '\x7f'; };
-  if (!std::all_of(token.begin(), token.end(), is_visible))
+  if (token.size() > kMaxTokenBytes || !std::all_of(token.begin(), token.end(), is_visible))
     fail(ErrorCode::bad_argument,
-         "the Hugging Face token of {}: expected letters, digits and signs, got something else",
-         origin);
+         "the Hugging Face token of {}: expected at most {} letters, digits and signs, got "
+         "something else",
+         origin, kMaxTokenBytes);
   return token;
 }
 
@@ -110,25 +112,30 @@ HubPaths hub_paths() {
 
 std::optional<std::string> hub_token(const HubPaths& paths) {
   for (const char* variable : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
-    if (std::string token = checked_token(environment(variable), variable); !token.empty())
+    if (std::string token = clean_token(environment(variable), variable); !token.empty())
       return token;
   std::error_code ignored;
   if (!fs::exists(paths.token, ignored)) return {};
   std::string token =
-      checked_token(read_text_file(paths.token, kMaxTokenBytes), paths.token.string());
+      clean_token(read_text_file(paths.token, kMaxTokenBytes), paths.token.string());
   if (token.empty()) return {};
   return token;
 }
 
+std::string checked_hub_token(std::string_view text, std::string_view origin) {
+  std::string token = clean_token(text, origin);
+  if (token.empty())
+    fail(ErrorCode::bad_argument, "the Hugging Face token of {}: expected one, got nothing",
+         origin);
+  return token;
+}
+
 void store_hub_token(const HubPaths& paths, std::string_view text) {
-  const std::string token = checked_token(text, "the input");
-  if (token.empty() || token.size() > kMaxTokenBytes)
-    fail(ErrorCode::bad_argument, "the Hugging Face token: expected 1 to {} characters, got {}",
-         kMaxTokenBytes, token.size());
+  const std::string token = checked_hub_token(text, "the input");
+  const fs::path folder = paths.token.parent_path();
   std::error_code error;
-  fs::create_directories(paths.token.parent_path(), error);
-  if (error)
-    fail_errno(fmt::format("cannot create {}", paths.token.parent_path().string()), error.value());
+  fs::create_directories(folder, error);
+  if (error) fail_errno(fmt::format("cannot create {}", folder.string()), error.value());
   atomic_write(paths.token, token, 0600);
 }
 

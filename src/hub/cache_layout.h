@@ -31,6 +31,10 @@ HubPaths hub_paths();
 /// message does not show it.
 std::optional<std::string> hub_token(const HubPaths& paths);
 
+/// `text` without spaces around it, as a token; `origin` is for the message: "HF_TOKEN". Errors as
+/// of hub_token(), and bad_argument if nothing is left.
+std::string checked_hub_token(std::string_view text, std::string_view origin);
+
 /// Keeps the token in the token file, readable for this user alone, complete or not at all.
 void store_hub_token(const HubPaths& paths, std::string_view token);
 

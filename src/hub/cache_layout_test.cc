@@ -67,7 +67,7 @@ TEST(HubToken, IsNotShownWhenItIsRefused) {
     EXPECT_EQ(error.code(), ErrorCode::bad_argument);
     EXPECT_EQ(std::string(error.what()).find("hf_a"), std::string::npos) << error.what();
   }
-  EXPECT_FLUXQ_ERROR(store_hub_token(hub_paths(), "\n"), bad_argument, "got 0");
+  EXPECT_FLUXQ_ERROR(store_hub_token(hub_paths(), "\n"), bad_argument, "got nothing");
   EXPECT_FALSE(fs::exists(hub_paths().token));
 }
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/text.h"
+#include "models/stored_weights.h"
 
 namespace fluxq {
 namespace {
@@ -23,7 +24,8 @@ int64_t list_index(std::string_view name, std::string_view prefix) {
   return error == std::errc() && index >= 0 ? index : -1;
 }
 
-// The scheme of a layer of this size: the recipe's, or the baseline when that one cannot pack it.
+}  // namespace
+
 Recipe::Choice choose_scheme(const Recipe& recipe, const std::string& layer, int64_t out,
                              int64_t in) {
   Recipe::Choice choice = recipe.choose(layer);
@@ -40,8 +42,6 @@ int64_t layout_bytes(const Scheme& scheme, int64_t out, int64_t in) {
     bytes += element_count(part.shape) * dtype_bytes(part.dtype);
   return bytes;
 }
-
-}  // namespace
 
 // ---- WeightPlan
 
@@ -126,7 +126,7 @@ WeightLoader::WeightLoader(const TensorStore& store, std::string part, const Rec
 
 void WeightLoader::check(const WeightPlan& plan, std::span<const List> lists,
                          std::span<const std::string_view> unused) {
-  const std::vector<ExpectedTensor> expected = plan.expected();
+  const std::vector<ExpectedTensor> expected = expected_tensors(plan, store_);
   for (const std::string& warning : check_expected(store_, expected, unused))
     progress_.warn(warning);
   for (const std::string& name : store_.names()) {
@@ -147,10 +147,21 @@ Tensor WeightLoader::read(const std::string& name) {
   return tensor;
 }
 
-// The one place that knows how a layer's weight lies in a checkpoint: as a plain tensor, packed
-// here by the scheme.
+// The one place that knows how a layer's weight lies in a checkpoint: packed already, or as a plain
+// tensor, which the scheme packs here.
 PackedWeight WeightLoader::packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
                                          int64_t in) {
+  if (const StoredWeight stored = stored_weight(store_, name, out, in); stored.scheme) {
+    if (stored.scheme != &scheme)
+      fail(ErrorCode::bad_argument,
+           "{}: layer {} is stored as {} and cannot be packed again: expected that scheme, got {}",
+           store_.path().string(), in_quotes(name), stored.scheme->info().name, scheme.info().name);
+    cancel_.check();
+    tensors_done_ += static_cast<int64_t>(scheme.layout(out, in).size());
+    PackedWeight packed = read_stored_weight(store_, name, scheme, out, in, cancel_);
+    progress_.update(tensors_done_);
+    return packed;
+  }
   const Tensor weight = read(name + ".weight");
   const auto begun = std::chrono::steady_clock::now();
   PackedWeight packed = scheme.pack(weight, fmt::format("{}.{}.weight", part_, name));
@@ -169,6 +180,10 @@ std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t 
   const Recipe::Choice choice = choose_scheme(recipe_, layer, out, in);
   const std::shared_ptr<SchemeKernels> kernels = schemes_.on_device(*choice.scheme);
   const PackedWeight packed = packed_weight(*choice.scheme, name, out, in);
+  const Tensor input_scale =
+      stored_weight(store_, name, out, in).input_scale
+          ? converted(read(part_tensor_name(name, kInputScalePart)), DType::f32)
+          : Tensor();
   LayerCoverage coverage = {.layer = layer,
                             .scheme = choice.scheme->info().name,
                             .reason = choice.reason,
@@ -183,7 +198,10 @@ std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t 
     const bool is_last = parts.size() + 1 == columns.size();
     const std::shared_ptr<DeviceWeight> weight = kernels->load(packed, begin, count);
     const Tensor added = bias && is_last ? tensor(name + ".bias", {out}) : Tensor();
-    parts.emplace_back(kernels, weight, added, Tensor());
+    const Tensor scale = input_scale.empty()
+                             ? Tensor()
+                             : schemes_.kernels().upload(input_scale.slice(begin, begin + count));
+    parts.emplace_back(kernels, weight, added, scale);
     coverage.resident_bytes += weight->bytes;
     begin += count;
   }

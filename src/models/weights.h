@@ -71,6 +71,12 @@ class WeightPlan final : public WeightSource {
   std::vector<Entry> entries_;
 };
 
+/// The scheme of a layer of this size: the recipe's, or the baseline when that one cannot pack it.
+Recipe::Choice choose_scheme(const Recipe& recipe, const std::string& layer, int64_t out,
+                             int64_t in);
+/// The bytes of a weight as the scheme stores it.
+int64_t layout_bytes(const Scheme& scheme, int64_t out, int64_t in);
+
 /// What became of one linear layer.
 struct LayerCoverage {
   std::string layer;  ///< "transformer.transformer_blocks.0.attn.to_q"

@@ -6,17 +6,13 @@
 
 #include "checkpoint/weights_hash.h"
 #include "fluxq/version.h"
+#include "pipeline/model_recipe.h"
 #include "pipeline/open_device.h"
 #include "pipeline/stage_dump.h"
 #include "pipeline/text_to_image.h"
 
 namespace fluxq {
 namespace {
-
-Recipe make_recipe(const EngineOptions& options) {
-  const Scheme& scheme = find_scheme(options.scheme);
-  return options.recipe.empty() ? Recipe::standard(scheme) : Recipe::load(options.recipe, scheme);
-}
 
 Progress& silent() {
   static Progress progress;
@@ -32,10 +28,10 @@ const CancelToken& never() {
 
 struct Engine::Implementation {
   Implementation(const EngineOptions& engine_options, Progress& progress, const CancelToken& cancel)
-      : options(engine_options),
-        recipe(make_recipe(options)),
-        kernels(open_device(options.device, options.threads)) {
+      : options(engine_options), kernels(open_device(options.device, options.threads)) {
     ModelFolder model = read_model_folder(find_model(options.model), progress);
+    const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
+    scheme = recipe.main().info().name;
     // The hash reads the same files as the loader: the second reader finds them in the page cache.
     std::future<std::string> hash = std::async(std::launch::async, [path = model.path, &cancel] {
       return weights_sha256(path, 1, cancel);
@@ -73,7 +69,7 @@ struct Engine::Implementation {
             .height = request.height,
             .guidance = request.guidance,
             .max_text_tokens = request.max_text_tokens,
-            .scheme = options.scheme,
+            .scheme = scheme,
             .recipe = options.recipe.string(),
             .sampler = sampler_name(model.scheduler),
             .model = model.name,
@@ -82,7 +78,7 @@ struct Engine::Implementation {
   }
 
   EngineOptions options;
-  Recipe recipe;
+  std::string scheme;
   std::unique_ptr<Kernels> kernels;
   std::unique_ptr<TextToImage> pipeline;
   std::string weights_hash;

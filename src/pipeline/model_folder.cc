@@ -68,6 +68,12 @@ GenerationDefaults defaults_of(const ModelFolder& model, const Json& vae) {
 
 }  // namespace
 
+std::vector<std::string_view> model_components() {
+  std::vector<std::string_view> parts;
+  for (const Component& component : kComponents) parts.push_back(component.part);
+  return parts;
+}
+
 ModelFolder read_model_folder(const fs::path& path, Progress& progress) {
   if (!fs::is_directory(path))
     fail(ErrorCode::not_found, "the model {}: expected a diffusers folder", path.string());

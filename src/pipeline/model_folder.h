@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "models/clip/config.h"
 #include "models/flux/config.h"
@@ -37,6 +39,9 @@ struct ModelFolder {
   /// multiples of it.
   int size_step() const { return static_cast<int>(2 * vae.scale()); }
 };
+
+/// The sub-folders that a pipeline needs.
+std::vector<std::string_view> model_components();
 
 /// Unknown keys are warned of. Errors: not_found, corrupt_file, unsupported (not a FluxPipeline
 /// folder; another component class).

@@ -65,12 +65,23 @@ Recipe Recipe::standard(const Scheme& scheme) {
   return recipe;
 }
 
+Recipe Recipe::stored(const Scheme& main, const std::map<std::string, const Scheme*>& layers) {
+  Recipe recipe;
+  recipe.name_ = "stored";
+  recipe.main_ = &main;
+  recipe.rules_.push_back({"*", std::string(kBaseline), "stored so"});
+  for (const auto& [layer, scheme] : layers)
+    recipe.rules_.push_back({layer, scheme == &main ? "" : scheme->info().name, "stored so"});
+  return recipe;
+}
+
 Recipe Recipe::load(const std::filesystem::path& file, const Scheme& scheme) {
   constexpr uint64_t kMostBytes = 1 << 20;
   const std::string where = file.string();
   const Json json = parse_json(read_text_file(file, kMostBytes), where);
   Recipe recipe;
   recipe.name_ = require_string(json, "name", where);
+  recipe.from_file_ = true;
   recipe.main_ = &scheme;
   const Json* rules = find_member(json, "rules", where);
   if (!rules || !rules->is_array() || rules->empty())
@@ -107,6 +118,7 @@ Recipe::Choice Recipe::choose(std::string_view layer) const {
 }
 
 void Recipe::check_used(std::span<const std::string> layers) const {
+  if (!from_file_) return;
   for (const RecipeRule& rule : rules_) {
     const bool used = std::any_of(layers.begin(), layers.end(), [&](const std::string& layer) {
       return matches(rule.pattern, layer);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,9 @@ class Recipe {
   /// From a recipe file (docs/recipes.md). Errors: corrupt_file; bad_argument for an unknown scheme
   /// (with near matches) or one of another stream than `scheme`'s.
   static Recipe load(const std::filesystem::path& file, const Scheme& scheme);
+  /// The recipe of weights that are packed already: these layers have these schemes, all others are
+  /// plain.
+  static Recipe stored(const Scheme& main, const std::map<std::string, const Scheme*>& layers);
 
   struct Choice {
     const Scheme* scheme;
@@ -37,17 +41,19 @@ class Recipe {
   };
   /// A layer that no rule matches gets the baseline.
   Choice choose(std::string_view layer) const;
-  /// Error(bad_argument) when a pattern of the file matches none of `layers`, naming near matches.
+  /// Error(bad_argument) when a pattern of a recipe file matches none of `layers`, naming near
+  /// matches.
   void check_used(std::span<const std::string> layers) const;
 
   const Scheme& main() const { return *main_; }
   /// The plain scheme of the same stream.
   const Scheme& baseline() const;
   DType stream() const { return main_->stream(); }
-  const std::string& name() const { return name_; }  ///< "default", or the file's name
+  const std::string& name() const { return name_; }  ///< "default", "stored", or the file's name
 
  private:
   std::string name_;
+  bool from_file_ = false;
   const Scheme* main_ = nullptr;
   std::vector<RecipeRule> rules_;
 };

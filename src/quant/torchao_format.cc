@@ -70,6 +70,8 @@ Entry parse_entry(std::string_view text, const std::string& where) {
 
 }  // namespace
 
+bool is_packed(const Scheme& scheme) { return scheme.stored_form(1, 1).type != kPlainType; }
+
 std::string part_tensor_name(std::string_view layer, std::string_view part) {
   return fmt::format("{}._weight_{}", layer, part);
 }

@@ -28,6 +28,9 @@ struct StoredForm {
   Json config;       ///< `quant_type` of config.json; null if torchao has no such scheme
 };
 
+/// Whether files hold the scheme's weights as parts; those of f32 and bf16 are plain tensors.
+bool is_packed(const Scheme& scheme);
+
 /// "X._weight_scale" for layer "X" and part "scale".
 std::string part_tensor_name(std::string_view layer, std::string_view part);
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,12 @@ using Clock = std::chrono::steady_clock;
                                int out, int err) {
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
+  if (options.input) {
+    const int in = memfd_create("input", 0);
+    if (write(in, options.input->data(), options.input->size()) < 0 || lseek(in, 0, SEEK_SET) != 0)
+      _exit(126);
+    dup2(in, STDIN_FILENO);
+  }
   if (!options.folder.empty() && chdir(options.folder.c_str()) != 0) _exit(126);
   for (const std::string& entry : options.environment) putenv(const_cast<char*>(entry.c_str()));
   const auto limit = [](auto resource, std::optional<uint64_t> bytes) {

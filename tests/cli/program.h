@@ -18,6 +18,7 @@ struct Outcome {
 struct RunOptions {
   std::filesystem::path folder = {};          ///< working folder; empty: this one
   std::vector<std::string> environment = {};  ///< NAME=value, added
+  std::optional<std::string> input = {};      ///< on standard input; nothing: the test's own
   std::optional<std::chrono::milliseconds> interrupt_after = {};  ///< sends `signal` then
   int signal = 2;                                                 ///< SIGINT
   std::optional<uint64_t> file_size_limit_bytes = {};  ///< RLIMIT_FSIZE: a disk that is full
