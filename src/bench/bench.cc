@@ -1,0 +1,192 @@
+#include "bench/bench.h"
+
+#include "base/file_lock.h"
+#include "base/host_memory.h"
+#include "base/thread_pool.h"
+#include "bench/ceiling.h"
+#include "bench/environment.h"
+#include "bench/progress_file.h"
+#include "bench/resume.h"
+#include "bench/run_cost.h"
+#include "bench/run_files.h"
+#include "fluxq/engine.h"
+#include "pipeline/memory_plan.h"
+#include "pipeline/open_device.h"
+
+namespace fluxq {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+/// The f32 run must leave room for its activations and for others.
+constexpr double kMemoryShare = 0.8;
+/// Pictures come fast; progress.md need not.
+constexpr std::chrono::seconds kRewriteInterval{2};
+
+/// Rewrites progress.md, then passes on.
+class ProgressWriter final : public RunWatcher {
+ public:
+  ProgressWriter(const fs::path& run_folder, RunWatcher& next)
+      : run_folder_(run_folder), next_(next) {}
+
+  void moved(const Results& results, const RunState& state) override {
+    const int finished = state.cells_done + state.cells_failed;
+    if (finished != finished_ || state.running.empty() ||
+        Clock::now() - written_ > kRewriteInterval) {
+      write_progress(run_folder_, results, state);
+      finished_ = finished;
+      written_ = Clock::now();
+    }
+    next_.moved(results, state);
+  }
+  void cell_done(const Cell& cell, const RunState& state) override { next_.cell_done(cell, state); }
+  void failed(const Failure& failure) override { next_.failed(failure); }
+  void warn(std::string_view sentence) override { next_.warn(sentence); }
+
+ private:
+  const fs::path& run_folder_;
+  RunWatcher& next_;
+  int finished_ = -1;
+  Clock::time_point written_;
+};
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  if (fs::is_directory(folder, error)) return;
+  fs::create_directories(folder, error);
+  if (error) fail_errno("cannot make the folder " + folder.string(), error.value());
+}
+
+/// A path means the same from everywhere; a name stays one.
+std::string model_reference(const std::string& model) {
+  std::error_code error;
+  if (!fs::is_directory(model, error)) return model;
+  const fs::path absolute = fs::canonical(model, error);
+  return error ? model : absolute.string();
+}
+
+NoiseFloor choose_noise_floor(const ModelFolder& model, const Plan& plan, bool synthetic) {
+  if (synthetic) return NoiseFloor::none;
+  if (std::find(plan.schemes.begin(), plan.schemes.end(), kExact) != plan.schemes.end())
+    return NoiseFloor::f32_run;
+  const Recipe recipe = Recipe::standard(find_scheme(kExact));
+  const auto needed = static_cast<double>(plan_weights(model, recipe).needed_bytes());
+  return needed < kMemoryShare * static_cast<double>(available_memory_bytes()) ? NoiseFloor::f32_run
+                                                                               : NoiseFloor::none;
+}
+
+void measure_ceilings(Environment& environment) {
+  const std::unique_ptr<Kernels> kernels = open_device(environment.device, environment.threads);
+  const Ceilings ceilings = fluxq::measure_ceilings(*kernels);
+  environment.ceiling_flops = ceilings.flops;
+  environment.ceiling_bytes = ceilings.bytes;
+}
+
+/// Begins the run, or checks that what is there may go on.
+Results prepare(Store& store, const BenchOptions& options, const std::optional<Results>& stored,
+                const ModelFolder& model, const Plan& plan, Environment environment) {
+  const NoiseFloor noise_floor = choose_noise_floor(model, plan, environment.synthetic);
+  if (!stored) {
+    measure_ceilings(environment);
+    store.begin(environment, plan, noise_floor);
+    return store.load();
+  }
+  const std::vector<AcceptedChange> changes = changes_since(*stored, environment, plan);
+  if (changes.empty()) return *stored;
+  if (!options.accept_changes) {
+    fail(ErrorCode::bad_argument,
+         "{}: the run that is there differs: {}. Name another folder, or go on with "
+         "--accept-changes, which records this",
+         options.run_folder.string(), describe(changes));
+  }
+  const Environment& before = stored->environment;
+  environment.started = before.started;
+  if (environment.device_name == before.device_name && environment.threads == before.threads &&
+      environment.isa == before.isa) {
+    environment.ceiling_flops = before.ceiling_flops;
+    environment.ceiling_bytes = before.ceiling_bytes;
+  } else {
+    measure_ceilings(environment);
+  }
+  accept_changes(store, *stored, changes, environment, plan, noise_floor);
+  return store.load();
+}
+
+}  // namespace
+
+Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& progress,
+                  const CancelToken& cancel) {
+  const fs::path& folder = options.run_folder;
+  if (folder.empty()) fail(ErrorCode::bad_argument, "the run's folder: expected one, got none");
+  PlanRequest request = options.plan;
+  const auto resolve = [&](const std::string& device) {
+    if (!request.model) request.model = "emoji-flux";
+    request.model = model_reference(*request.model);
+    ModelFolder model = read_model_folder(find_model(*request.model), progress);
+    return std::pair(resolve_plan(request, model, device == "cuda" ? Device::cuda : Device::cpu),
+                     std::move(model));
+  };
+  std::string device = options.device.value_or("cpu");
+  std::error_code error;
+  // What cannot be planned leaves no folder behind.
+  if (!fs::exists(folder / kResultsFile, error)) resolve(device);
+  make_folder(folder);
+  const FileLock lock(folder / "run.lock");
+  Store store(folder);
+  std::optional<Results> stored;
+  int threads = options.threads.value_or(default_threads());
+  if (store.has_plan()) {
+    stored = store.load();
+    request.fill_from(to_request(stored->plan));
+    device = options.device.value_or(stored->environment.device);
+    threads = options.threads.value_or(stored->environment.threads);
+  }
+  const auto [plan, model] = resolve(device);
+  open_device(device, threads);  // refuses what cannot be run, before anything is written
+  progress.begin("hash the weights", 0);
+  const Environment environment = read_environment(model, device, threads, cancel);
+  progress.begin("measure the machine", 0);
+  Results results = prepare(store, options, stored, model, plan, environment);
+  remove_leftovers(folder);
+
+  ProgressWriter writer(folder, watcher);
+  const auto cost = [&plan = results.plan, &model = model](const CellKey& key) {
+    return run_cost(model, plan, key);
+  };
+  Runner runner(
+      store, results,
+      {.run_folder = fs::absolute(folder),
+       .worker_command = options.worker_command,
+       .run_flops = [&](const CellKey& key) { return cost(key).flops(); },
+       .piece_flops = [&](const CellKey& key) { return cost(key).longest_piece_flops(); }},
+      writer, cancel);
+  try {
+    runner.run();
+  } catch (const Error& stopped) {
+    try {
+      write_progress(folder, runner.results(), runner.state(), stopped.what());
+    } catch (const Error&) {  // the first error is the one to tell
+    }
+    throw;
+  }
+  return store.load();
+}
+
+void note_report(const fs::path& run_folder, const std::string& report) {
+  const Results results = load_results(run_folder);
+  RunState state;
+  state.share = 1;
+  const WorkList left = list_work(results, run_folder, [](const CellKey&) { return 1.0; });
+  state.cells = left.cells;
+  state.pictures = state.pictures_done = left.pictures;
+  for (const SchemeWork& scheme : left.schemes)
+    for (const Unit& unit : scheme.units) state.pictures_done -= unit.kind != Unit::Kind::cell;
+  for (const Cell& cell : results.cells) {
+    state.cells_done += cell.status == CellStatus::done;
+    state.cells_failed += cell.status == CellStatus::failed;
+  }
+  write_progress(run_folder, results, state, "", report);
+}
+
+}  // namespace fluxq
