@@ -9,12 +9,14 @@
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "metrics/statistics.h"
+#include "report/report.h"
 
 namespace fluxq::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kReportFile = "report.html";
 constexpr int kBarColumns = 24;
 constexpr double kMillisecondsPerSecond = 1000;
 
@@ -36,6 +38,7 @@ class BenchDisplay final : public RunWatcher, public Progress {
   explicit BenchDisplay(const Session& session)
       : session_(session), bar_(!session.quiet && is_terminal()) {}
   ~BenchDisplay() override { erase(); }
+  void finish() { erase(); }
 
   void moved(const Results&, const RunState& state) override {
     if (!bar_ || state.running.empty()) return erase();
@@ -113,19 +116,26 @@ void run(const Options& options, const Session& session) {
     done += cell.status == CellStatus::done;
     failed += cell.status == CellStatus::failed;
   }
-  const fs::path file = bench.run_folder / kResultsFile;
+  if (done == 0)
+    fail(ErrorCode::internal, "no cell could be measured; {} has the reasons",
+         (bench.run_folder / "progress.md").string());
+  const report::Report made =
+      report::make_report(results, bench.run_folder, {}, &display, &session.cancel);
+  report::write_report(made, bench.run_folder);
+  for (const std::string& problem : made.problems) display.warn(problem);
+  note_report(bench.run_folder, kReportFile);
+  display.finish();
+
+  const fs::path file = bench.run_folder / kReportFile;
   if (options.json) {
     print_json({{"run", bench.run_folder.string()},
-                {"results", file.string()},
+                {"report", file.string()},
                 {"cells_done", done},
                 {"cells_failed", failed},
                 {"pictures", results.pictures.size()}});
   } else {
     print(file.string() + "\n");
   }
-  if (done == 0)
-    fail(ErrorCode::internal, "no cell could be measured; {} has the reasons",
-         (bench.run_folder / "progress.md").string());
 }
 
 void add_worker(CLI::App& app, Session& session) {
