@@ -45,7 +45,7 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void(int64_t, int)>* body_ = nullptr;
-  struct alignas(64) Share {  // a cache line each
+  struct alignas(128) Share {  // the two cache lines that processors fetch together
     std::atomic<int64_t> next{0};
     int64_t end = 0;
   };

@@ -7,6 +7,7 @@
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/row_values.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/operands.h"
 
@@ -87,20 +88,19 @@ class AttentionRun {
         values_(kType, dim_, keys_, tiles_),
         key_bytes_(aligned(scores_.tallest().weight_bytes())),
         value_bytes_(aligned(values_.tallest().weight_bytes())),
-        scratch_bytes_(std::max(score_bytes() + value_bytes() + weight_bytes() + query_bytes(),
-                                widened_bytes())),
         arranged_(kernels.arena().take(DType::u8,
                                        {args.q.batch * args.heads, key_bytes_ + value_bytes_})),
-        scratch_(kernels.arena().take(DType::u8, {kernels.pool().size(), scratch_bytes_})) {}
+        scratch_(kernels, std::max(score_bytes() + value_bytes() + weight_bytes() + query_bytes(),
+                                   widened_bytes())) {}
 
   void run(ThreadPool& pool) const {
     const int64_t heads = args_.q.batch * args_.heads;
     const auto tiles = static_cast<int64_t>(tiles_.size());
     pool.parallel_for(2 * heads, [&](int64_t piece, int worker) {
-      arrange(piece / 2, piece % 2 == 0, scratch(worker));
+      arrange(piece / 2, piece % 2 == 0, scratch_.template of<std::byte>(worker));
     });
     pool.parallel_for(heads * tiles, [&](int64_t piece, int worker) {
-      attend(piece / tiles, tiles_[piece % tiles], scratch(worker));
+      attend(piece / tiles, tiles_[piece % tiles], scratch_.template of<std::byte>(worker));
     });
   }
 
@@ -116,9 +116,6 @@ class AttentionRun {
   int64_t query_bytes() const { return aligned(kTallest * dim_ * static_cast<int64_t>(sizeof(T))); }
   int64_t widened_bytes() const {
     return std::is_same_v<Stream, T> ? 0 : aligned(keys_ * dim_ * 4);
-  }
-  std::byte* scratch(int worker) const {
-    return static_cast<std::byte*>(scratch_.raw()) + worker * scratch_bytes_;
   }
   dnnl::memory arranged(int64_t head, bool key) const {
     std::byte* data = static_cast<std::byte*>(arranged_.raw()) + head * (key_bytes_ + value_bytes_);
@@ -186,8 +183,9 @@ class AttentionRun {
   const int64_t dim_, keys_;
   const std::vector<cpu::Tile> tiles_;
   const onednn::Matmuls scores_, values_;
-  const int64_t key_bytes_, value_bytes_, scratch_bytes_;
-  const Tensor arranged_, scratch_;
+  const int64_t key_bytes_, value_bytes_;
+  const Tensor arranged_;
+  const cpu::ThreadScratch scratch_;
 };
 
 }  // namespace
@@ -197,10 +195,10 @@ void CpuKernels::qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weig
   check_qk_norm_rope(q, k, q_weight, k_weight, rope);
   Arena::Scope scope(arena_);
   const int64_t dim = q_weight.dim(0), heads = q.cols / dim;
-  const Tensor buffers = arena_.take(DType::f32, {pool_.size(), q.cols + heads});
+  const cpu::ThreadScratch buffers(*this, (q.cols + heads) * 4);
   auto run = [&]<typename T>(T) {
     cpu::for_each_row(pool_, q.batch, q.rows, 2 * q.cols, [&](int64_t b, int64_t r, int worker) {
-      float* buffer = buffers.data<float>() + worker * (q.cols + heads);
+      float* buffer = buffers.of<float>(worker);
       const float* angles = rope.data<float>() + r * dim;
       norm_and_rotate(q.row<T>(b, r), q_weight.data<T>(), angles, eps, q.cols, dim, buffer,
                       buffer + q.cols);

@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/row_values.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/tile_conv.h"
 #include "kernels/operands.h"
 
@@ -125,11 +126,10 @@ void Convolution::run() {
   const Arena::Scope scope(kernels_.arena());
   const auto parts = static_cast<int64_t>(parts_.size());
   const int64_t bytes = x_bytes_ + sum_bytes_ + scratch_bytes_;
-  const Tensor scratch = kernels_.arena().take(DType::u8, {kernels_.pool().size() * bytes});
+  const cpu::ThreadScratch scratch(kernels_, bytes);
   kernels_.pool().parallel_for(out_.dim(0) * parts, [&](int64_t piece, int worker) {
     const onednn::SingleThread single;
-    run(piece / parts, parts_[piece % parts],
-        static_cast<std::byte*>(scratch.raw()) + worker * bytes);
+    run(piece / parts, parts_[piece % parts], scratch.of<std::byte>(worker));
   });
 }
 

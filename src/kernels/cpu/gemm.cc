@@ -13,6 +13,8 @@
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/row_values.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/operands.h"
 
 namespace fluxq {
 namespace {
@@ -197,6 +199,7 @@ void gemm(CpuKernels& kernels, const Rows& a, const GemmWeight& weight, const fl
     fail(ErrorCode::internal,
          "matrix product with a weight [{}, {}]: got {} [{}, {}, {}] to [{}, {}, {}]", weight.out,
          weight.in, dtype_name(a.dtype), a.batch, a.rows, a.cols, out.batch, out.rows, out.cols);
+  check_apply(epilogue, out, out);
   Arena::Scope scope(kernels.arena());
   const cpu::RowFinisher finisher(kernels, epilogue, row_scale, col_scale, out);
   const Product product(a, panels, finisher);
@@ -204,10 +207,9 @@ void gemm(CpuKernels& kernels, const Rows& a, const GemmWeight& weight, const fl
   const int64_t sums = cpu::kTileHeights[0] * kPanel * 4;
   const int64_t copied =
       cpu::kTileHeights[0] * panels.chunk * onednn::element_bytes(panels.run_type);
-  const int64_t each = aligned(2 * sums + copied);
-  const Tensor scratch = kernels.arena().take(DType::u8, {kernels.pool().size(), each});
+  const cpu::ThreadScratch scratch(kernels, 2 * sums + copied);
   kernels.pool().parallel_for(product.pieces(), [&](int64_t piece, int worker) {
-    std::byte* mine = static_cast<std::byte*>(scratch.raw()) + worker * each;
+    auto* mine = scratch.of<std::byte>(worker);
     product.run(piece, {mine, mine + 2 * sums, mine + sums});
   });
 }

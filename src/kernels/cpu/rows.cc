@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "kernels/cpu/row_values.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/operands.h"
 
@@ -9,17 +10,6 @@ namespace fluxq {
 namespace {
 
 using cpu::to_float, cpu::round_to;
-
-// A row of floats for each thread, from the arena.
-struct RowBuffers {
-  RowBuffers(CpuKernels& kernels, int64_t cols)
-      : stride((cols + 15) / 16 * 16),
-        memory(kernels.arena().take(DType::f32, {kernels.pool().size(), stride})) {}
-  float* of(int worker) const { return memory.data<float>() + worker * stride; }
-
-  int64_t stride;
-  Tensor memory;
-};
 
 template <typename T>
 FLUXQ_SIMD void add_row(const T* x, const T* y, int64_t count, float* out) {
@@ -60,9 +50,9 @@ void CpuKernels::produce(const Producer& producer, const Rows& out) {
   check_produce(producer, out);
   Arena::Scope scope(arena_);
   const cpu::RowProducer rows(*this, producer);
-  const RowBuffers buffers(*this, out.cols);
+  const cpu::ThreadScratch buffers(*this, out.cols * 4);
   cpu::for_each_row(pool_, out.batch, out.rows, out.cols, [&](int64_t b, int64_t r, int worker) {
-    rows.row_to(b, r, buffers.of(worker), out);
+    rows.row_to(b, r, buffers.of<float>(worker), out);
   });
 }
 
@@ -83,17 +73,17 @@ void CpuKernels::embed(const Tensor& ids, const Tensor& table, const Tensor& pos
                        const Rows& out) {
   check_embed(ids, table, positions, out);
   Arena::Scope scope(arena_);
-  const RowBuffers buffers(*this, out.cols);
+  const cpu::ThreadScratch buffers(*this, out.cols * 4);
   for (int64_t i = 0; i < out.batch * out.rows; ++i)
     if (const int32_t id = ids.data<int32_t>()[i]; id < 0 || id >= table.dim(0))
       fail(ErrorCode::internal, "embed: expected an id below {}, got {}", table.dim(0), id);
   cpu::for_each_row(pool_, out.batch, out.rows, out.cols, [&](int64_t b, int64_t r, int worker) {
     const int64_t id = ids.data<int32_t>()[b * out.rows + r];
     if (table.dtype() == DType::bf16)
-      embed_row<bf16>(table, positions, id, r, buffers.of(worker));
+      embed_row<bf16>(table, positions, id, r, buffers.of<float>(worker));
     else
-      embed_row<float>(table, positions, id, r, buffers.of(worker));
-    cpu::narrow(buffers.of(worker), out.cols, out.dtype, out.at(b, r));
+      embed_row<float>(table, positions, id, r, buffers.of<float>(worker));
+    cpu::narrow(buffers.of<float>(worker), out.cols, out.dtype, out.at(b, r));
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/row_values.h"
+#include "kernels/cpu/scratch.h"
 #include "quant/scheme.h"
 
 namespace fluxq {
@@ -58,10 +59,10 @@ Prepared prepare_per_token(CpuKernels& kernels, const Producer& input,
   float* scale = prepared.scale.data<float>();
   Arena::Scope scope(kernels.arena());
   const cpu::RowProducer producer(kernels, input);
-  const Tensor buffer = kernels.arena().take(DType::f32, {kernels.pool().size(), x.cols});
+  const cpu::ThreadScratch buffer(kernels, x.cols * 4);
   cpu::for_each_row(kernels.pool(), x.batch, x.rows, x.cols,
                     [&](int64_t batch, int64_t row, int worker) {
-                      float* values = buffer.data<float>() + worker * x.cols;
+                      auto* values = buffer.of<float>(worker);
                       producer.row(batch, row, values);
                       scale[batch * x.rows + row] =
                           quantize(values, x.cols, prepared.codes.row<Code>(batch, row));

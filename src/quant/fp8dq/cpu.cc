@@ -31,13 +31,12 @@ Prepared Fp8DqCpu::prepare(const Producer& input) {
   // A sample's scale must be known before its first code: the first pass keeps the rows' values,
   // which bf16 holds exactly, where the codes are going to be.
   const Tensor largest = arena.take(DType::f32, {x.batch, x.rows});
-  const Tensor buffer = arena.take(DType::f32, {kernels_.pool().size(), x.cols});
+  const cpu::ThreadScratch buffer(kernels_, x.cols * 4);
   const auto for_each_row = [&](const auto& body) {
-    cpu::for_each_row(kernels_.pool(), x.batch, x.rows, x.cols,
-                      [&](int64_t batch, int64_t row, int worker) {
-                        body(batch, row, prepared.codes.row<bf16>(batch, row),
-                             buffer.data<float>() + worker * x.cols);
-                      });
+    cpu::for_each_row(
+        kernels_.pool(), x.batch, x.rows, x.cols, [&](int64_t batch, int64_t row, int worker) {
+          body(batch, row, prepared.codes.row<bf16>(batch, row), buffer.of<float>(worker));
+        });
   };
   const cpu::RowProducer producer(kernels_, input);
   for_each_row([&](int64_t batch, int64_t row, bf16* codes, float* values) {
