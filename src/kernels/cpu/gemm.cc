@@ -22,6 +22,7 @@ namespace {
 using onednn::Matmul;
 
 constexpr int64_t kPanel = 128;
+constexpr int64_t kCached = int64_t{8} << 20;  // bytes of a weight that stay in a shared cache
 // s8 without int8 dot products: f32 sums of this many products of magnitude <= 2^14 are exact.
 constexpr int64_t kExactInF32 = 1024;
 
@@ -97,10 +98,13 @@ class Product {
   }
   int64_t pieces() const { return weight_.panels() * static_cast<int64_t>(tiles_.size()); }
 
-  // Neighbouring pieces share a panel: it stays in the cache for all rows.
+  // A thread's neighbouring pieces share their rows, which it has from the operation before and
+  // keeps for the next one; those of a weight beyond the caches share a panel of it.
   void run(int64_t piece, const Scratch& scratch) const {
-    const int64_t panel = piece / static_cast<int64_t>(tiles_.size());
-    const cpu::Tile& tile = tiles_[piece % tiles_.size()];
+    const auto tiles = static_cast<int64_t>(tiles_.size());
+    const bool by_rows = weight_.bytes <= kCached;
+    const int64_t panel = by_rows ? piece % weight_.panels() : piece / tiles;
+    const cpu::Tile& tile = tiles_[by_rows ? piece / weight_.panels() : piece % tiles];
     const int64_t cols = weight_.panel_cols(panel);
     if (weight_.run_type == weight_.type && weight_.type == GemmType::s8) {
       multiply(tile, panel, 0, scratch, scratch.sums);
