@@ -18,6 +18,8 @@ struct Session {
   CancelToken cancel;    ///< set by SIGINT and SIGTERM
   bool quiet = false;    ///< no progress, no notes; warnings and errors stay
   bool verbose = false;  ///< says more about what is done
+  /// What the program ends with when a command ends without an Error.
+  int exit_status = 0;
 };
 
 void add_generate(CLI::App& app, Session& session);
@@ -27,6 +29,7 @@ void add_quantize(CLI::App& app, Session& session);
 void add_coverage(CLI::App& app, Session& session);
 void add_bench(CLI::App& app, Session& session);
 void add_fetch(CLI::App& app, Session& session);
+void add_cache(CLI::App& app, Session& session);
 void add_login(CLI::App& app, Session& session);
 void add_logout(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);

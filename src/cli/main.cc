@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_coverage(app, session);
   fluxq::cli::add_bench(app, session);
   fluxq::cli::add_fetch(app, session);
+  fluxq::cli::add_cache(app, session);
   fluxq::cli::add_login(app, session);
   fluxq::cli::add_logout(app, session);
   fluxq::cli::add_report(app, session);
@@ -64,7 +65,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_version(app, session);
   try {
     app.parse(argc, argv);
-    return 0;
+    return session.exit_status;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

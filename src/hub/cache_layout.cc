@@ -100,10 +100,13 @@ bool is_name_part(std::string_view part) {
 
 }  // namespace
 
+fs::path user_cache_folder() {
+  return path_setting("XDG_CACHE_HOME", fs::path(user_home()) / ".cache");
+}
+
 HubPaths hub_paths() {
   HubPaths paths;
-  const fs::path caches = path_setting("XDG_CACHE_HOME", fs::path(user_home()) / ".cache");
-  paths.home = path_setting("HF_HOME", caches / "huggingface");
+  paths.home = path_setting("HF_HOME", user_cache_folder() / "huggingface");
   paths.cache =
       path_setting("HF_HUB_CACHE", path_setting("HUGGINGFACE_HUB_CACHE", paths.home / "hub"));
   paths.token = path_setting("HF_TOKEN_PATH", paths.home / "token");

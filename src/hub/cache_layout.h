@@ -23,6 +23,9 @@ struct HubPaths {
   std::filesystem::path token;  ///< HF_TOKEN_PATH, else home/token
 };
 
+/// XDG_CACHE_HOME, else ~/.cache. fluxq keeps its own things in its folder "fluxq".
+std::filesystem::path user_cache_folder();
+
 /// From the environment; "~" and $VARIABLES inside the values are expanded as Python does.
 HubPaths hub_paths();
 
