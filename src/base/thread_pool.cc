@@ -53,17 +53,23 @@ void ThreadPool::run_pieces(int worker) {
 }
 
 void ThreadPool::work(int worker) {
-  int64_t seen = 0;
+  uint64_t seen = 0;  // number of the latest round that this worker knows
+  const auto news = [&] { return round_ / kRound != seen || stop_; };
   for (;;) {
-    for (int spin = 0; spin < kSpins && round_ == seen && !stop_; ++spin) _mm_pause();
-    if (round_ == seen && !stop_) {
+    for (int spin = 0; spin < kSpins && !news(); ++spin) _mm_pause();
+    if (!news()) {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return round_ != seen || stop_; });
+      wake_.wait(lock, news);
     }
     if (stop_) return;
-    seen = round_;
+    uint64_t round = round_;
+    while ((round & kOpen) && !round_.compare_exchange_weak(round, round + kWorker)) {
+    }
+    seen = round / kRound;
+    if (!(round & kOpen)) continue;  // too late: it is done
     run_pieces(worker);
-    if (busy_.fetch_sub(1) == 1) {
+    round = round_.fetch_sub(kWorker) - kWorker;
+    if (workers_in(round) == 0 && !(round & kOpen)) {
       std::lock_guard lock(mutex_);
       done_.notify_one();
     }
@@ -87,14 +93,15 @@ void ThreadPool::parallel_for(int64_t pieces, const std::function<void(int64_t, 
       shares_[static_cast<size_t>(worker)].end = pieces * (worker + 1) / size();
     }
     failure_ = nullptr;
-    busy_ = static_cast<int>(workers_.size());
-    ++round_;
+    round_ = (round_ / kRound + 1) * kRound + kOpen;
   }
   wake_.notify_all();
   run_pieces(0);
-  for (int spin = 0; spin < kSpins && busy_ != 0; ++spin) _mm_pause();
+  round_ -= kOpen;
+  const auto all_left = [&] { return workers_in(round_) == 0; };
+  for (int spin = 0; spin < kSpins && !all_left(); ++spin) _mm_pause();
   std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return busy_ == 0; });
+  done_.wait(lock, all_left);
   if (failure_) std::rethrow_exception(failure_);
 }
 

@@ -1,7 +1,8 @@
 /// A fixed set of threads that share out numbered pieces of work: each begins with its own run of
 /// them, so that neighbouring pieces, and the same ones next time, find their data in that core's
-/// cache; who is done takes over from the others.
-/// Invariant: which pieces exist never depends on the number of threads, so results do not either.
+/// cache; who is done takes over from the others. Nobody waits for a thread that comes late
+/// (asleep, or its core busy elsewhere): the others do its pieces. Invariant: which pieces exist
+/// never depends on the number of threads, so results do not either.
 #pragma once
 
 #include <atomic>
@@ -49,9 +50,12 @@ class ThreadPool {
     std::atomic<int64_t> next{0};
     int64_t end = 0;
   };
-  std::vector<Share> shares_;      // of each worker
-  std::atomic<int64_t> round_{0};  // counts parallel_for calls; a worker waits for the next one
-  std::atomic<int> busy_{0};       // workers that have not finished this round
+  std::vector<Share> shares_;  // of each worker
+  // The current round, one for each parallel_for: its number, whether a worker may still enter, and
+  // how many workers are in it.
+  static constexpr uint64_t kWorker = 1, kOpen = 1 << 16, kRound = 1 << 17;
+  static uint64_t workers_in(uint64_t round) { return round % kOpen; }
+  std::atomic<uint64_t> round_{0};
   std::exception_ptr failure_;
   std::atomic<bool> stop_{false};
   const CancelToken* cancel_ = nullptr;  // set between rounds only

@@ -53,6 +53,24 @@ TEST(ThreadPool, AWatchedTokenStopsBetweenPieces) {
   }
 }
 
+TEST(ThreadPool, DoesNotWaitForAThreadThatComesLate) {
+  std::atomic<bool> let_go = false;
+  const std::thread::id caller = std::this_thread::get_id();
+  ThreadPool pool(3, [&] {
+    if (std::this_thread::get_id() != caller) let_go.wait(false);
+  });
+  for (int round = 0; round < 3; ++round) {
+    std::atomic<int> runs = 0;
+    pool.parallel_for(10, [&](int64_t, int worker) { runs += worker == 0; });
+    EXPECT_EQ(runs, 10);
+  }
+  let_go = true;
+  let_go.notify_all();
+  std::atomic<int> runs = 0;
+  pool.parallel_for(10, [&](int64_t, int) { ++runs; });
+  EXPECT_EQ(runs, 10);
+}
+
 TEST(ThreadPool, OnStartRunsInEveryThread) {
   std::atomic<int> starts = 0;
   {
