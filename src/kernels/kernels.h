@@ -101,9 +101,15 @@ class Kernels {
   virtual void copy_to(const Tensor& host, const Tensor& out) = 0;
   /// Returns when all work given so far is done.
   virtual void synchronize() = 0;
+  /// Bytes of the device's memory that new tensors could take now.
+  virtual int64_t free_bytes() const = 0;
   /// Until the next call, operations may stop half-way with Error(cancelled) once `cancel` is
   /// requested (nullptr: never), so that one long operation does not hold up an interrupt.
   virtual void watch(const CancelToken* /*cancel*/) {}
+
+  /// out = spread * z + offset with z of mean 0 and variance 1, f32 or bf16: element i depends on
+  /// `key` and i only, and is the same on every device (kernels/random.h has the generator).
+  virtual void fill_random(const Tensor& out, uint64_t key, float offset, float spread) = 0;
 
   // ---- rows
   /// out = the producer's value, converted to out's dtype.
@@ -153,5 +159,11 @@ class Kernels {
 
 /// The CPU's kernels with `threads` threads (kernels/cpu). Bytes do not depend on `threads`.
 std::unique_ptr<Kernels> make_cpu_kernels(int threads);
+
+/// The kernels of the machine's first GPU (kernels/cuda), of compute capability 9.0. Its stream is
+/// always asynchronous; a failure of earlier work may surface in a later call. Errors: unsupported
+/// (this build has no CUDA, or the GPU is another), no_device, driver_too_old,
+/// out_of_memory_device.
+std::unique_ptr<Kernels> make_cuda_kernels();
 
 }  // namespace fluxq

@@ -157,6 +157,8 @@ void check_group_norm(const Tensor& x, int64_t groups, const Tensor& weight, con
          x.dim(3));
 }
 
+void check_fill_random(const Tensor& out) { need_stream("fill_random: out", out.dtype()); }
+
 void check_unpack_latents(const Rows& latents, const Tensor& out) {
   need_stream("unpack_latents: latents", latents.dtype);
   need_stream("unpack_latents: out", out.dtype());

@@ -21,6 +21,7 @@ void check_conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& resid
                   const Tensor& out);
 void check_group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                       const Tensor& out);
+void check_fill_random(const Tensor& out);
 void check_unpack_latents(const Rows& latents, const Tensor& out);
 
 }  // namespace fluxq

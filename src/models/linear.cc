@@ -30,7 +30,7 @@ Split split_epilogue(const Epilogue& wanted, const FusedParts& can) {
 
 void multiply(Kernels& kernels, SchemeKernels& scheme, const Prepared& input,
               const DeviceWeight& weight, const Epilogue& epilogue, const Rows& out) {
-  const Split split = split_epilogue(epilogue, scheme.fused());
+  const Split split = split_epilogue(epilogue, scheme.fused(epilogue));
   if (!split.has_rest) {
     scheme.matmul(input, weight, split.fused, out);
     return;
@@ -41,7 +41,60 @@ void multiply(Kernels& kernels, SchemeKernels& scheme, const Prepared& input,
   kernels.apply(split.rest, product, out);
 }
 
+// The columns of the epilogue's operands that belong to output columns [begin, begin + count).
+Epilogue columns_of(Epilogue epilogue, int64_t begin, int64_t count) {
+  if (!epilogue.gate.empty()) epilogue.gate = epilogue.gate.columns(begin, count);
+  if (!epilogue.residual.empty()) epilogue.residual = epilogue.residual.columns(begin, count);
+  return epilogue;
+}
+
 }  // namespace
+
+int64_t Linear::out() const {
+  int64_t out = 0;
+  for (const Piece& piece : pieces_) out += piece.weight->out;
+  return out;
+}
+
+Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers) {
+  Linear all;
+  for (Linear& layer : layers) {
+    if (!layer.empty() && !all.empty() && layer.in() != all.in())
+      fail(ErrorCode::internal, "layers side by side: expected inputs of {}, got {}", all.in(),
+           layer.in());
+    std::ranges::move(layer.pieces_, std::back_inserter(all.pieces_));
+  }
+  if (all.pieces_.size() < 2) return all;
+  Linear one = joined(kernels, all.pieces_);
+  return one.empty() ? all : one;
+}
+
+Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces) {
+  const Piece& first = pieces.front();
+  std::vector<std::shared_ptr<DeviceWeight>> weights;
+  int64_t out = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.scheme != first.scheme || piece.bias.empty() != first.bias.empty() ||
+        piece.input_scale.raw() != first.input_scale.raw())
+      return {};
+    weights.push_back(piece.weight);
+    out += piece.weight->out;
+  }
+  std::shared_ptr<DeviceWeight> weight = first.scheme->join(weights);
+  if (!weight) return {};
+  Tensor bias;
+  if (!first.bias.empty()) {
+    bias = kernels.allocate(first.bias.dtype(), {1, out});
+    int64_t begin = 0;
+    for (const Piece& piece : pieces) {
+      const int64_t count = piece.weight->out;
+      kernels.produce({.x = piece.bias.reshaped({1, count})}, Rows(bias).columns(begin, count));
+      begin += count;
+    }
+    bias = bias.reshaped({out});
+  }
+  return {first.scheme, std::move(weight), std::move(bias), first.input_scale};
+}
 
 void Linears::run(Kernels& kernels, const Producer& input, std::span<const Target> targets) const {
   if (targets.size() != parts_.size())
@@ -54,28 +107,35 @@ void Linears::run(Kernels& kernels, const Producer& input, std::span<const Targe
     Prepared prepared;
   };
   std::vector<Ready> ready;
+  const auto prepared = [&](const Linear::Piece& piece) -> const Prepared& {
+    const void* input_scale = piece.input_scale.raw();
+    const auto found = std::ranges::find_if(ready, [&](const Ready& candidate) {
+      return candidate.scheme == piece.scheme.get() && candidate.input_scale == input_scale;
+    });
+    if (found != ready.end()) return found->prepared;
+    Producer scaled = input;
+    scaled.input_scale = piece.input_scale;
+    ready.push_back({piece.scheme.get(), input_scale, piece.scheme->prepare(scaled)});
+    return ready.back().prepared;
+  };
   for (size_t i = 0; i < parts_.size(); ++i) {
     const Linear& part = parts_[i];
     const Rows& out = targets[i].out;
     if (part.empty() || input.x.cols != part.in() || out.cols != part.out() ||
         out.rows != input.x.rows || out.batch != input.x.batch) {
       fail(ErrorCode::internal, "linear {} -> {}: got input [{}, {}, {}] and output [{}, {}, {}]",
-           part.empty() ? 0 : part.in(), part.empty() ? 0 : part.out(), input.x.batch, input.x.rows,
-           input.x.cols, out.batch, out.rows, out.cols);
+           part.in(), part.out(), input.x.batch, input.x.rows, input.x.cols, out.batch, out.rows,
+           out.cols);
     }
-    const void* input_scale = part.input_scale_.raw();
-    auto found = std::ranges::find_if(ready, [&](const Ready& candidate) {
-      return candidate.scheme == part.scheme_.get() && candidate.input_scale == input_scale;
-    });
-    if (found == ready.end()) {
-      Producer scaled = input;
-      scaled.input_scale = part.input_scale_;
-      ready.push_back({part.scheme_.get(), input_scale, part.scheme_->prepare(scaled)});
-      found = ready.end() - 1;
+    int64_t begin = 0;
+    for (const Linear::Piece& piece : part.pieces_) {
+      const int64_t count = piece.weight->out;
+      Epilogue epilogue = columns_of(targets[i].epilogue, begin, count);
+      epilogue.bias = piece.bias;
+      multiply(kernels, *piece.scheme, prepared(piece), *piece.weight, epilogue,
+               out.columns(begin, count));
+      begin += count;
     }
-    Epilogue epilogue = targets[i].epilogue;
-    epilogue.bias = part.bias_;
-    multiply(kernels, *part.scheme_, found->prepared, *part.weight_, epilogue, out);
   }
 }
 

@@ -17,21 +17,27 @@ class Linear {
   Linear() = default;  ///< no weight: empty() is true
   Linear(std::shared_ptr<SchemeKernels> scheme, std::shared_ptr<DeviceWeight> weight, Tensor bias,
          Tensor input_scale)
-      : scheme_(std::move(scheme)),
-        weight_(std::move(weight)),
-        bias_(std::move(bias)),
-        input_scale_(std::move(input_scale)) {}
+      : pieces_{{std::move(scheme), std::move(weight), std::move(bias), std::move(input_scale)}} {}
 
-  bool empty() const { return weight_ == nullptr; }
-  int64_t out() const { return weight_->out; }
-  int64_t in() const { return weight_->in; }
+  /// Layers of one input whose outputs stand side by side, as one layer: one product where their
+  /// scheme can join their weights and all have the same input scale, and all or none a bias. The
+  /// parts' own weights go where nobody else holds them.
+  static Linear side_by_side(Kernels& kernels, std::vector<Linear> layers);
+
+  bool empty() const { return pieces_.empty(); }
+  int64_t out() const;
+  int64_t in() const { return empty() ? 0 : pieces_.front().weight->in; }
 
  private:
   friend class Linears;
-  std::shared_ptr<SchemeKernels> scheme_;
-  std::shared_ptr<DeviceWeight> weight_;
-  Tensor bias_;         // [out], the stream's dtype, or empty
-  Tensor input_scale_;  // [in] f32, or empty
+  struct Piece {
+    std::shared_ptr<SchemeKernels> scheme;
+    std::shared_ptr<DeviceWeight> weight;
+    Tensor bias;         // [out], the stream's dtype, or empty
+    Tensor input_scale;  // [in] f32, or empty
+  };
+  static Linear joined(Kernels& kernels, const std::vector<Piece>& pieces);
+  std::vector<Piece> pieces_;  // their outputs side by side
 };
 
 /// Linears that read the same input: it is prepared once for each scheme (and input scale) among

@@ -51,6 +51,8 @@ std::vector<Linear> WeightPlan::split_linear(const std::string& name, int64_t ou
   return std::vector<Linear>(columns.size());
 }
 
+Linear WeightPlan::side_by_side(std::vector<Linear> /*layers*/) { return {}; }
+
 Tensor WeightPlan::tensor(const std::string& name, Shape shape) {
   entries_.push_back({Entry::Kind::tensor, name, std::move(shape), false});
   return {};
@@ -208,6 +210,10 @@ std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t 
   resident_bytes_ += coverage.resident_bytes;
   coverage_.push_back(std::move(coverage));
   return parts;
+}
+
+Linear WeightLoader::side_by_side(std::vector<Linear> layers) {
+  return Linear::side_by_side(kernels(), std::move(layers));
 }
 
 Tensor WeightLoader::tensor(const std::string& name, Shape shape) {

@@ -32,6 +32,8 @@ class WeightSource {
   /// buffer, whose results add up. The last one has the bias. The weight is packed as a whole.
   virtual std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                            std::span<const int64_t> columns, bool bias) = 0;
+  /// Layers of one input as one layer (Linear::side_by_side).
+  virtual Linear side_by_side(std::vector<Linear> layers) = 0;
   /// Tensor `name` on the device, in the stream's dtype.
   virtual Tensor tensor(const std::string& name, Shape shape) = 0;
   /// Convolution `name`.weight [out, in, kernel, kernel], `name`.bias [out]; `upsample` as in
@@ -53,6 +55,7 @@ class WeightPlan final : public WeightSource {
 
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                    std::span<const int64_t> columns, bool bias) override;
+  Linear side_by_side(std::vector<Linear> layers) override;
   Tensor tensor(const std::string& name, Shape shape) override;
   std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in, int64_t kernel,
                                    bool upsample) override;
@@ -123,6 +126,7 @@ class WeightLoader final : public WeightSource {
 
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                    std::span<const int64_t> columns, bool bias) override;
+  Linear side_by_side(std::vector<Linear> layers) override;
   Tensor tensor(const std::string& name, Shape shape) override;
   std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in, int64_t kernel,
                                    bool upsample) override;

@@ -16,8 +16,7 @@ std::unique_ptr<Kernels> open_device(const std::string& device, int threads) {
          threads);
   }
   if (device == "cpu") return make_cpu_kernels(threads > 0 ? threads : default_threads());
-  if (device == "cuda")
-    fail(ErrorCode::unsupported, "device cuda: this fluxq was built without CUDA");
+  if (device == "cuda") return make_cuda_kernels();
   fail(ErrorCode::bad_argument, "device: expected cpu or cuda, got \"{}\"", device);
 }
 

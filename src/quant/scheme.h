@@ -36,7 +36,8 @@ struct PartSpec {
   Shape shape;
 };
 
-/// A packed weight: host tensors in the order of Scheme::layout().
+/// A packed weight: its parts in the order of Scheme::layout(), all on the host or all on the
+/// device that packed them.
 struct PackedWeight {
   int64_t out = 0, in = 0;
   std::vector<Tensor> parts;
@@ -70,11 +71,26 @@ class SchemeKernels {
  public:
   virtual ~SchemeKernels() = default;
   virtual std::string kernel_name() const = 0;  ///< "oneDNN s8 (avx512_core_vnni)"
+  /// Each part that some matmul() fuses.
   virtual FusedParts fused() const = 0;
+  /// The parts of this epilogue that one matmul() fuses: where a kernel cannot do all combinations.
+  virtual FusedParts fused(const Epilogue& /*wanted*/) const { return fused(); }
+  /// Packs a weight [out, in] that lies on the device, in the stream's dtype, to the very parts of
+  /// Scheme::pack(), left on the device. Error(numeric) naming `name` for NaN and Inf. Nothing
+  /// where weights are packed on the host.
+  virtual std::optional<PackedWeight> pack(const Tensor& /*weight*/, std::string_view /*name*/) {
+    return std::nullopt;
+  }
   /// Columns [in_begin, in_begin + in_count) of the weight (a layer whose input lies in two buffers
-  /// is two of these).
+  /// is two of these). Parts on the device may be kept, not copied.
   virtual std::shared_ptr<DeviceWeight> load(const PackedWeight& weight, int64_t in_begin,
                                              int64_t in_count) = 0;
+  /// One weight whose outputs are those of `weights`, of the same `in`, side by side: one product
+  /// in place of several. Nothing where that gains nothing.
+  virtual std::shared_ptr<DeviceWeight> join(
+      std::span<const std::shared_ptr<DeviceWeight>> /*weights*/) {
+    return nullptr;
+  }
   virtual Prepared prepare(const Producer& input) = 0;
   virtual void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
                       const Rows& out) = 0;
@@ -116,16 +132,17 @@ class Scheme {
   /// The scheme on a device, or Error(unsupported) naming the device and the schemes that run
   /// there.
   virtual std::unique_ptr<SchemeKernels> on(Kernels& kernels) const = 0;
+  /// Whether the scheme has kernels for the device, in builds that have the device.
   virtual bool runs_on(Device device) const = 0;
 };
 
 /// All schemes, in the order of documents: f32, bf16, then the quantized ones.
 std::span<const Scheme* const> all_schemes();
 
-/// The scheme of that name, or Error(bad_argument) naming near matches and the list.
-const Scheme& find_scheme(std::string_view name);
-
 /// Error(unsupported): `scheme` has no kernels for `device`; names the schemes that have.
 [[noreturn]] void fail_no_kernels(const Scheme& scheme, Device device);
+
+/// The scheme of that name, or Error(bad_argument) naming near matches and the list.
+const Scheme& find_scheme(std::string_view name);
 
 }  // namespace fluxq

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/random.h"
+
 namespace fluxq {
 namespace {
 
@@ -25,6 +27,10 @@ void CpuKernels::copy_to(const Tensor& host, const Tensor& out) {
     fail(ErrorCode::internal, "copy to a tensor of {} {}: got {} {}", dtype_name(out.dtype()),
          to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
   std::memcpy(out.raw(), host.raw(), static_cast<size_t>(host.bytes()));
+}
+
+void CpuKernels::fill_random(const Tensor& out, uint64_t key, float offset, float spread) {
+  fill_random_on_host(out, key, offset, spread);
 }
 
 std::unique_ptr<Kernels> make_cpu_kernels(int threads) {

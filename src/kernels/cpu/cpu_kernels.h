@@ -2,6 +2,7 @@
 /// operations.
 #pragma once
 
+#include "base/host_memory.h"
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 
@@ -21,6 +22,8 @@ class CpuKernels final : public Kernels {
   Tensor download(const Tensor& tensor) override { return tensor; }
   void copy_to(const Tensor& host, const Tensor& out) override;
   void synchronize() override {}
+  int64_t free_bytes() const override { return available_memory_bytes(); }
+  void fill_random(const Tensor& out, uint64_t key, float offset, float spread) override;
   void watch(const CancelToken* cancel) override { pool_.watch(cancel); }
 
   void produce(const Producer& producer, const Rows& out) override;

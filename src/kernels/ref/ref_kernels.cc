@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/random.h"
+
 namespace fluxq {
 
 RefKernels::RefKernels()
@@ -16,6 +18,10 @@ void RefKernels::copy_to(const Tensor& host, const Tensor& out) {
     fail(ErrorCode::internal, "copy_to: expected {} {}, got {} {}", dtype_name(out.dtype()),
          to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
   std::memcpy(out.raw(), host.raw(), static_cast<size_t>(host.bytes()));
+}
+
+void RefKernels::fill_random(const Tensor& out, uint64_t key, float offset, float spread) {
+  fill_random_on_host(out, key, offset, spread);
 }
 
 std::unique_ptr<Kernels> make_ref_kernels() { return std::make_unique<RefKernels>(); }

@@ -4,6 +4,7 @@
 /// (ref_test.cc). Slow, on the host, one thread.
 #pragma once
 
+#include "base/host_memory.h"
 #include "kernels/kernels.h"
 
 namespace fluxq {
@@ -21,6 +22,8 @@ class RefKernels final : public Kernels {
   Tensor download(const Tensor& tensor) override { return tensor; }
   void copy_to(const Tensor& host, const Tensor& out) override;
   void synchronize() override {}
+  int64_t free_bytes() const override { return available_memory_bytes(); }
+  void fill_random(const Tensor& out, uint64_t key, float offset, float spread) override;
 
   void produce(const Producer& producer, const Rows& out) override;
   void apply(const Epilogue& epilogue, const Rows& acc, const Rows& out) override;

@@ -22,7 +22,7 @@ ClipBlock block_weights(const ClipConfig& config, WeightSource& source, const st
   };
   ClipBlock result;
   result.attention_norm = norm_weights(config, source, block + "layer_norm1");
-  result.qkv = std::vector{attention("q_proj"), attention("k_proj"), attention("v_proj")};
+  result.qkv = source.side_by_side({attention("q_proj"), attention("k_proj"), attention("v_proj")});
   result.out = attention("out_proj");
   result.feed_forward_norm = norm_weights(config, source, block + "layer_norm2");
   result.up = source.linear(block + "mlp.fc1", config.feed_forward, width);
@@ -92,7 +92,7 @@ void ClipTextEncoder::run_block(const ClipBlock& block, const Rows& state) const
   const Rows inner = arena.take(stream_, {state.batch, state.rows, config_.feed_forward});
   const Rows q = qkv.columns(0, width), k = qkv.columns(width, width),
              v = qkv.columns(2 * width, width);
-  block.qkv.run(kernels_, normed(block.attention_norm, state), {{q, {}}, {k, {}}, {v, {}}});
+  block.qkv.run(kernels_, normed(block.attention_norm, state), qkv);
   kernels_.attention({.q = q,
                       .k = k,
                       .v = v,

@@ -13,7 +13,8 @@ struct ClipNorm {
 
 struct ClipBlock {
   ClipNorm attention_norm;
-  Linears qkv, out;
+  Linears qkv;  ///< side by side
+  Linears out;
   ClipNorm feed_forward_norm;
   Linears up, down;
 };

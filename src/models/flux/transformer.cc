@@ -147,6 +147,7 @@ struct FluxTransformer::Step {
   }
   // q, k, v: the first columns of `wide`.
   Rows part(int64_t index) const { return wide.columns(index * joint.cols, joint.cols); }
+  Rows qkv() const { return wide.columns(0, 3 * joint.cols); }
   Rows inner() const { return wide.columns(3 * joint.cols, wide.cols - 3 * joint.cols); }
 };
 
@@ -173,11 +174,10 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
   for (const Part& part : parts) {
     step.cancel.check();
     const auto rows = [&part](const Rows& all) { return all.middle(part.begin, part.count); };
-    const Rows q = rows(step.part(0)), k = rows(step.part(1)), v = rows(step.part(2));
-    part.weights.qkv.run(kernels_, step.normed(rows(step.joint), part.column, 0),
-                         {{q, {}}, {k, {}}, {v, {}}});
-    kernels_.qk_norm_rope(q, k, part.weights.q_norm, part.weights.k_norm,
-                          step.rope.slice(part.begin, part.begin + part.count), kNormEps);
+    part.weights.qkv.run(kernels_, step.normed(rows(step.joint), part.column, 0), rows(step.qkv()));
+    kernels_.qk_norm_rope(rows(step.part(0)), rows(step.part(1)), part.weights.q_norm,
+                          part.weights.k_norm, step.rope.slice(part.begin, part.begin + part.count),
+                          kNormEps);
   }
   attend(step);
   for (const Part& part : parts) {
@@ -198,10 +198,7 @@ void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
   const int64_t column = layout_.single(index);
   step.cancel.check();
   block.qkv_mlp.run(kernels_, step.normed(step.joint, column, 0),
-                    {{step.part(0), {}},
-                     {step.part(1), {}},
-                     {step.part(2), {}},
-                     {step.inner(), {.act = Act::gelu_tanh}}});
+                    {{step.qkv(), {}}, {step.inner(), {.act = Act::gelu_tanh}}});
   kernels_.qk_norm_rope(step.part(0), step.part(1), block.q_norm, block.k_norm, step.rope,
                         kNormEps);
   attend(step);

@@ -9,7 +9,7 @@ namespace fluxq {
 
 /// Half of a double block: what the text, or the image, does on its own.
 struct FluxStream {
-  Linears qkv;
+  Linears qkv;            ///< side by side
   Tensor q_norm, k_norm;  ///< [head_dim]
   Linears out;            ///< of the attention
   Linears up, down;       ///< the MLP
@@ -20,7 +20,7 @@ struct FluxDoubleBlock {
 };
 
 struct FluxSingleBlock {
-  Linears qkv_mlp;  ///< q, k, v and the MLP's first layer read one input
+  Linears qkv_mlp;  ///< two that read one input: q, k, v side by side, and the MLP's first layer
   Tensor q_norm, k_norm;
   Linears out_attention, out_mlp;  ///< proj_out, split by where its input lies
 };

@@ -16,9 +16,9 @@ T5Block block_weights(const T5Config& config, WeightSource& source, const std::s
   const int64_t width = config.width, inner = config.inner();
   T5Block result;
   result.attention_norm = source.tensor(block + "layer.0.layer_norm.weight", {width});
-  result.qkv = std::vector{source.linear(attention + "q", inner, width, false),
-                           source.linear(attention + "k", inner, width, false),
-                           source.linear(attention + "v", inner, width, false)};
+  result.qkv = source.side_by_side({source.linear(attention + "q", inner, width, false),
+                                    source.linear(attention + "k", inner, width, false),
+                                    source.linear(attention + "v", inner, width, false)});
   if (first)
     first->position_bias =
         source.tensor(attention + "relative_attention_bias.weight", {config.buckets, config.heads});
@@ -27,7 +27,7 @@ T5Block block_weights(const T5Config& config, WeightSource& source, const std::s
   const auto up = [&](const char* name) {
     return source.linear(feed_forward + name, config.feed_forward, width, false);
   };
-  result.up = config.gated ? std::vector{up("wi_0"), up("wi_1")} : std::vector{up("wi")};
+  result.up = config.gated ? source.side_by_side({up("wi_0"), up("wi_1")}) : up("wi");
   result.down = source.linear(feed_forward + "wo", width, config.feed_forward, false);
   return result;
 }
@@ -119,7 +119,7 @@ void T5Encoder::run_block(const T5Block& block, const Rows& state) const {
     const Rows qkv = buffer(3 * inner), attended = buffer(inner);
     const Rows q = qkv.columns(0, inner), k = qkv.columns(inner, inner),
                v = qkv.columns(2 * inner, inner);
-    block.qkv.run(kernels_, normed(block.attention_norm), {{q, {}}, {k, {}}, {v, {}}});
+    block.qkv.run(kernels_, normed(block.attention_norm), qkv);
     kernels_.attention({.q = q,
                         .k = k,
                         .v = v,
@@ -129,15 +129,11 @@ void T5Encoder::run_block(const T5Block& block, const Rows& state) const {
                         .bias = bias_});
     block.out.run(kernels_, {.x = attended}, state, {.residual = state});
   }
-  const Rows up = buffer(config_.feed_forward);
-  Producer inner_values = {.x = up, .act = config_.act};
-  if (config_.gated) {
-    const Rows factor = buffer(config_.feed_forward);
-    block.up.run(kernels_, normed(block.feed_forward_norm), {{up, {}}, {factor, {}}});
-    inner_values.factor = factor;
-  } else {
-    block.up.run(kernels_, normed(block.feed_forward_norm), up);
-  }
+  const int64_t width = config_.feed_forward;
+  const Rows up = buffer(config_.gated ? 2 * width : width);
+  block.up.run(kernels_, normed(block.feed_forward_norm), up);
+  Producer inner_values = {.x = up.columns(0, width), .act = config_.act};
+  if (config_.gated) inner_values.factor = up.columns(width, width);
   block.down.run(kernels_, inner_values, state, {.residual = state});
 }
 

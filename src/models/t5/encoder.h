@@ -10,9 +10,10 @@ namespace fluxq {
 
 struct T5Block {
   Tensor attention_norm;  ///< [width]
-  Linears qkv, out;
+  Linears qkv;            ///< side by side
+  Linears out;
   Tensor feed_forward_norm;
-  Linears up;  ///< wi, or wi_0 (through the activation) and wi_1 (its factor)
+  Linears up;  ///< wi, or wi_0 (through the activation) and wi_1 (its factor) side by side
   Linears down;
 };
 

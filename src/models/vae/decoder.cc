@@ -61,9 +61,9 @@ VaeWeights::VaeWeights(const VaeConfig& config, WeightSource& source) {
   if (config.mid_attention) {
     const std::string name = "decoder.mid_block.attentions.0.";
     attention_norm = norm_weights(source, name + "group_norm", deepest);
-    attention_qkv = std::vector{source.linear(name + "to_q", deepest, deepest),
-                                source.linear(name + "to_k", deepest, deepest),
-                                source.linear(name + "to_v", deepest, deepest)};
+    attention_qkv = source.side_by_side({source.linear(name + "to_q", deepest, deepest),
+                                         source.linear(name + "to_k", deepest, deepest),
+                                         source.linear(name + "to_v", deepest, deepest)});
     attention_out = source.linear(name + "to_out.0", deepest, deepest);
   }
   mid.push_back(resnet_weights(source, "decoder.mid_block.resnets.1", deepest, deepest));
@@ -163,7 +163,7 @@ void VaeDecoder::run_attention(Canvas& canvas) const {
   const Rows qkv = arena.take(stream_, {batch, pixels, 3 * channels});
   const Rows q = qkv.columns(0, channels), k = qkv.columns(channels, channels),
              v = qkv.columns(2 * channels, channels);
-  weights_.attention_qkv.run(kernels_, {.x = normed}, {{q, {}}, {k, {}}, {v, {}}});
+  weights_.attention_qkv.run(kernels_, {.x = normed}, qkv);
   kernels_.attention({.q = q,
                       .k = k,
                       .v = v,

@@ -1,0 +1,98 @@
+#include "kernels/cuda/cuda_kernels.h"
+
+#include "kernels/cuda/blas.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/dnn.h"
+
+namespace fluxq {
+namespace {
+
+constexpr int kMajor = 9, kMinor = 0;  // the kernels are built for sm_90a and run nowhere else
+
+std::shared_ptr<void> device_memory(int64_t bytes) {
+  void* memory = nullptr;
+  if (bytes > 0)
+    cuda::check(cudaMalloc(&memory, static_cast<size_t>(bytes)),
+                fmt::format("memory of {} bytes", bytes));
+  return {memory, [](void* pointer) { (void)cudaFree(pointer); }};
+}
+
+// Before anything that would fail with a less telling error.
+cudaDeviceProp usable_device() {
+  int devices = 0;
+  cuda::check(cudaGetDeviceCount(&devices), "looking for a device");
+  if (devices == 0) fail(ErrorCode::no_device, "the GPU: expected one, found none");
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, 0), "its properties");
+  if (properties.major != kMajor || properties.minor != kMinor) {
+    fail(ErrorCode::unsupported,
+         "the GPU {}: expected compute capability {}.{} (H100, H200), got {}.{}", properties.name,
+         kMajor, kMinor, properties.major, properties.minor);
+  }
+  cuda::check(cudaSetDevice(0), "choosing device 0");
+  return properties;
+}
+
+}  // namespace
+
+CudaKernels::CudaKernels() : arena_(Device::cuda, device_memory) {
+  multiprocessors_ = usable_device().multiProcessorCount;
+  cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  blas_ = std::make_unique<CudaBlas>(*this);
+  dnn_ = std::make_unique<CudaDnn>(*this);
+}
+
+CudaKernels::~CudaKernels() {
+  (void)cudaStreamSynchronize(stream_);
+  blas_.reset();
+  dnn_.reset();
+  (void)cudaStreamDestroy(stream_);
+}
+
+Tensor CudaKernels::allocate(DType dtype, Shape shape) {
+  const std::shared_ptr<void> memory = device_memory(element_count(shape) * dtype_bytes(dtype));
+  return Tensor(dtype, std::move(shape), Device::cuda, memory, memory.get());
+}
+
+Tensor CudaKernels::upload(const Tensor& host) {
+  const Tensor tensor = allocate(host.dtype(), host.shape());
+  copy_to(host, tensor);
+  return tensor;
+}
+
+Tensor CudaKernels::download(const Tensor& tensor) {
+  const Tensor host = Tensor::on_host(tensor.dtype(), tensor.shape());
+  cuda::check(cudaMemcpyAsync(host.raw(), tensor.raw(), static_cast<size_t>(tensor.bytes()),
+                              cudaMemcpyDeviceToHost, stream_),
+              "copying to the host");
+  synchronize();
+  return host;
+}
+
+void CudaKernels::copy_to(const Tensor& host, const Tensor& out) {
+  if (host.dtype() != out.dtype() || host.elements() != out.elements())
+    fail(ErrorCode::internal, "copy to a tensor of {} {}: got {} {}", dtype_name(out.dtype()),
+         to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
+  // The host's memory is pageable: CUDA has read it when the call returns.
+  cuda::check(cudaMemcpyAsync(out.raw(), host.raw(), static_cast<size_t>(host.bytes()),
+                              cudaMemcpyHostToDevice, stream_),
+              "copying to the device");
+}
+
+void CudaKernels::synchronize() { cuda::check(cudaStreamSynchronize(stream_), "its work"); }
+
+int64_t CudaKernels::free_bytes() const {
+  size_t free = 0, total = 0;
+  cuda::check(cudaMemGetInfo(&free, &total), "asking for its free memory");
+  return static_cast<int64_t>(free);
+}
+
+CudaKernels& cuda_of(Kernels& kernels) {
+  auto* cuda = dynamic_cast<CudaKernels*>(&kernels);
+  if (!cuda) fail(ErrorCode::internal, "a GPU scheme on kernels that are not the GPU's");
+  return *cuda;
+}
+
+std::unique_ptr<Kernels> make_cuda_kernels() { return std::make_unique<CudaKernels>(); }
+
+}  // namespace fluxq
