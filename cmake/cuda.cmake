@@ -3,8 +3,8 @@
 set(CMAKE_CUDA_ARCHITECTURES OFF)
 set(CMAKE_CUDA_FLAGS "-gencode=arch=compute_90a,code=sm_90a ${CMAKE_CUDA_FLAGS}")
 enable_language(CUDA)
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+# CMake 3.25 does not know how nvcc 13 is asked for C++20, CMAKE_CXX_STANDARD's value.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
 find_package(CUDAToolkit 13.0 REQUIRED)
 
 set(FLUXQ_CUDA_HEADERS ${PROJECT_SOURCE_DIR}/build/cuda-headers CACHE PATH "Where fetch_cuda_headers.sh put its headers")

@@ -155,6 +155,9 @@ class Kernels {
   /// dx.
   virtual void unpack_latents(const Rows& latents, float scaling, float shift,
                               const Tensor& out) = 0;
+  /// rgb u8 = round(255 * clamp(pictures / 2 + 1/2, 0, 1)), halves to even; NaN gives 0. Both of one
+  /// shape.
+  virtual void to_rgb8(const Tensor& pictures, const Tensor& rgb) = 0;
 };
 
 /// The CPU's kernels with `threads` threads (kernels/cpu). Bytes do not depend on `threads`.

@@ -188,5 +188,29 @@ TEST_P(OpPicture, RefusesOperandsThatDoNotFit) {
   EXPECT_THROW(kernels->unpack_latents(random({1, 5, 32}), 1, 0, x), Error);
 }
 
+// Every bf16 value in -2..2, and numbers just beside the ties between two pixels.
+TEST_P(OpPicture, Rgb8) {
+  const auto kernels = std::get<0>(GetParam()).make(2);
+  std::vector<float> numbers = {NAN, INFINITY, -INFINITY, 0, -1, 1};
+  for (float v = 1e-3f; v < 2; v *= 1.003f) numbers.insert(numbers.end(), {v, -v});
+  for (int i = 0; i < 255; ++i) {
+    const float tie = (static_cast<float>(i) + 0.5f) / 255 * 2 - 1;
+    numbers.insert(numbers.end(), {tie, std::nextafter(tie, 2.0f), std::nextafter(tie, -2.0f)});
+  }
+  const auto count = static_cast<int64_t>(numbers.size());
+  const Tensor pictures = converted(Tensor::from(numbers, {1, 1, count, 1}), stream());
+  const Tensor expected = Tensor::on_host(DType::u8, pictures.shape());
+  make_ref_kernels()->to_rgb8(pictures, expected);
+  const Tensor rgb = kernels->allocate(DType::u8, pictures.shape());
+  const Tensor on_device = kernels->upload(pictures);
+  kernels->to_rgb8(on_device, rgb);
+  EXPECT_TRUE(testing::same_bytes(kernels->download(rgb), expected));
+  const auto* got = static_cast<const uint8_t*>(expected.raw());
+  EXPECT_EQ(got[0], 0);    // NaN
+  EXPECT_EQ(got[1], 255);  // infinity
+  EXPECT_EQ(got[2], 0);
+  EXPECT_EQ(got[3], 128);  // 127.5, to even
+}
+
 }  // namespace
 }  // namespace fluxq

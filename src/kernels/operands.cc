@@ -171,4 +171,11 @@ void check_unpack_latents(const Rows& latents, const Tensor& out) {
          to_string(out.shape()));
 }
 
+void check_to_rgb8(const Tensor& pictures, const Tensor& rgb) {
+  need_stream("to_rgb8: pictures", pictures.dtype());
+  need_shape("to_rgb8: rgb", rgb.shape(), pictures.shape());
+  if (rgb.dtype() != DType::u8)
+    fail(ErrorCode::internal, "to_rgb8: rgb: expected U8, got {}", dtype_name(rgb.dtype()));
+}
+
 }  // namespace fluxq

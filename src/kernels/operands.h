@@ -23,5 +23,6 @@ void check_group_norm(const Tensor& x, int64_t groups, const Tensor& weight, con
                       const Tensor& out);
 void check_fill_random(const Tensor& out);
 void check_unpack_latents(const Rows& latents, const Tensor& out);
+void check_to_rgb8(const Tensor& pictures, const Tensor& rgb);
 
 }  // namespace fluxq

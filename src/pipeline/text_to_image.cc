@@ -38,6 +38,19 @@ Tensor copy_to_host(Kernels& kernels, const Rows& rows) {
   return converted(kernels.download(packed), DType::f32);
 }
 
+/// pictures [B, H, W, 3] in -1..1 as f32 [B, 3, H, W] in 0..1.
+Tensor planes_of(const Tensor& pictures) {
+  const Tensor values = converted(pictures, DType::f32);
+  const int64_t batch = values.dim(0), plane = values.dim(1) * values.dim(2);
+  const Tensor planes = Tensor::on_host(DType::f32, {batch, 3, values.dim(1), values.dim(2)});
+  for (int64_t i = 0; i < batch * plane; ++i)
+    for (int64_t c = 0; c < 3; ++c) {
+      const float value = values.data<float>()[i * 3 + c] * 0.5f + 0.5f;
+      planes.data<float>()[(i / plane * 3 + c) * plane + i % plane] = std::clamp(value, 0.0f, 1.0f);
+    }
+  return planes;
+}
+
 /// Lets the kernels see the token for as long as this lives.
 class Watch {
  public:
@@ -184,26 +197,16 @@ std::vector<Image> TextToImage::decode(const Request& request, const Rows& laten
   const Tensor decoded = kernels_.arena().take(recipe_.stream(), {batch, height, width, 3});
   vae_->decode(latents, height / model_.size_step(), width / model_.size_step(), decoded, cancel);
   check_finite(decoded.reshaped({1, batch * plane, 3}), "the decoded picture");
-  const Tensor values = converted(kernels_.download(decoded), DType::f32);
-  const Tensor planes = Tensor::on_host(DType::f32, {batch, 3, height, width});
+  const Tensor on_device = kernels_.arena().take(DType::u8, decoded.shape());
+  kernels_.to_rgb8(decoded, on_device);
+  const Tensor rgb = kernels_.download(on_device);
   std::vector<Image> images;
   for (int64_t b = 0; b < batch; ++b) {
-    Image image{.width = request.width,
-                .height = request.height,
-                .rgb = std::vector<uint8_t>(static_cast<size_t>(3 * plane))};
-    const float* from = values.data<float>() + b * plane * 3;
-    float* to = planes.data<float>() + b * plane * 3;
-    for (int64_t pixel = 0; pixel < plane; ++pixel) {
-      for (int64_t c = 0; c < 3; ++c) {
-        const float value = std::clamp(from[pixel * 3 + c] * 0.5f + 0.5f, 0.0f, 1.0f);
-        to[c * plane + pixel] = value;
-        image.rgb[static_cast<size_t>(pixel * 3 + c)] =
-            static_cast<uint8_t>(std::nearbyint(value * 255.0f));
-      }
-    }
-    images.push_back(std::move(image));
+    const auto* from = static_cast<const uint8_t*>(rgb.raw()) + b * 3 * plane;
+    images.push_back(
+        {.width = request.width, .height = request.height, .rgb = {from, from + 3 * plane}});
   }
-  if (observer) observer->stage("image", planes);
+  if (observer) observer->stage("image", planes_of(kernels_.download(decoded)));
   return images;
 }
 

@@ -1,4 +1,9 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/row_values.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/operands.h"
 
@@ -29,6 +34,38 @@ void CpuKernels::unpack_latents(const Rows& latents, float scaling, float shift,
                                 : (to_bf16 ? unpack_row<float, bf16> : unpack_row<float, float>);
   pool_.parallel_for(out.dim(0) * height, [&](int64_t piece, int) {
     unpack(latents, piece / height, piece % height, scaling, shift, out);
+  });
+}
+
+namespace {
+
+FLUXQ_SIMD void rgb8_of(const float* values, int64_t count, uint8_t* rgb) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    // Halving is exact, so a fused multiply-add changes nothing.
+    float value = values[i] * 0.5f + 0.5f;
+    value = value > 0 ? value : 0.0f;
+    value = value < 1 ? value : 1.0f;
+    rgb[i] = static_cast<uint8_t>(std::nearbyint(value * 255.0f));
+  }
+}
+
+}  // namespace
+
+void CpuKernels::to_rgb8(const Tensor& pictures, const Tensor& rgb) {
+  check_to_rgb8(pictures, rgb);
+  constexpr int64_t kPiece = 1 << 14;
+  const int64_t count = pictures.elements();
+  pool_.parallel_for((count + kPiece - 1) / kPiece, [&](int64_t piece, int) {
+    const int64_t begin = piece * kPiece, size = std::min(kPiece, count - begin);
+    auto* to = static_cast<uint8_t*>(rgb.raw()) + begin;
+    if (pictures.dtype() == DType::f32) {
+      rgb8_of(pictures.data<float>() + begin, size, to);
+      return;
+    }
+    std::vector<float> values(static_cast<size_t>(size));
+    cpu::widen(pictures.data<bf16>() + begin, DType::bf16, size, values.data());
+    rgb8_of(values.data(), size, to);
   });
 }
 

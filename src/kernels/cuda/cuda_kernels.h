@@ -54,6 +54,7 @@ class CudaKernels final : public Kernels {
   void group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                   float eps, bool silu, const Tensor& out) override;
   void unpack_latents(const Rows& latents, float scaling, float shift, const Tensor& out) override;
+  void to_rgb8(const Tensor& pictures, const Tensor& rgb) override;
 
  private:
   cudaStream_t stream_ = nullptr;

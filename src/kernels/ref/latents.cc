@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/operands.h"
 #include "kernels/ref/ref_kernels.h"
 #include "kernels/ref/values.h"
@@ -19,6 +22,17 @@ void RefKernels::unpack_latents(const Rows& latents, float scaling, float shift,
           set(out, index(out, b, row, col, channel),
               get(latents, b, token, column) / scaling + shift);
         }
+}
+
+void RefKernels::to_rgb8(const Tensor& pictures, const Tensor& rgb) {
+  check_to_rgb8(pictures, rgb);
+  const std::vector<float> values = to_floats(pictures);
+  for (size_t i = 0; i < values.size(); ++i) {
+    // In f32, as the definition of a pixel: a double would decide some ties the other way.
+    const float value = values[i] * 0.5f + 0.5f;
+    const float clamped = value > 0 ? std::min(value, 1.0f) : 0.0f;
+    static_cast<uint8_t*>(rgb.raw())[i] = static_cast<uint8_t>(std::nearbyint(clamped * 255.0f));
+  }
 }
 
 }  // namespace fluxq
