@@ -21,7 +21,8 @@ add_library(fluxq_cuda INTERFACE)
 target_compile_definitions(fluxq_cuda INTERFACE FLUXQ_CUDA=1)
 target_include_directories(fluxq_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS} ${CUDNN_INCLUDE}
   ${FLUXQ_CUDA_HEADERS}/cutlass/include ${FLUXQ_CUDA_HEADERS}/cutlass/tools/util/include ${FLUXQ_CUDA_HEADERS}/cudnn-frontend/include)
-target_compile_options(fluxq_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-O3;--expt-relaxed-constexpr;--expt-extended-lambda;-Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off;-Werror=all-warnings;-DNDEBUG>)
+# FMT_CONSTEVAL: nvcc cannot check format strings where it compiles.
+target_compile_options(fluxq_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-O3;--expt-relaxed-constexpr;--expt-extended-lambda;-Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off;-Werror=all-warnings;-DNDEBUG;-DFMT_USE_CONSTEXPR=1;-DFMT_CONSTEVAL=>)
 
 # The room has device code, and so have its tests.
 function(fluxq_device_code room)
