@@ -159,8 +159,6 @@ TextToImage::Text TextToImage::encode(const Request& request, Progress& progress
   text.prompt_embeds =
       kernels_.arena().take(recipe_.stream(), {1, request.max_text_tokens, model_.t5.width});
   t5_->encode(tensor(t5), text.prompt_embeds, cancel);
-  check_finite(text.prompt_embeds, "the T5 encoder's output");
-  check_finite(text.pooled, "the CLIP encoder's output");
   return text;
 }
 
@@ -228,7 +226,10 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   };
   progress.begin("generate", request.steps + 2);
   const Text text = encode(request, progress, cancel);
-  kernels_.synchronize();
+  // While an asynchronous device encodes.
+  const Tensor latents = draw_latents(request, observer);
+  check_finite(text.prompt_embeds, "the T5 encoder's output");
+  check_finite(text.pooled, "the CLIP encoder's output");
   run.times.text_ms = lap.lap_ms();
   progress.update(1);
 
@@ -239,7 +240,6 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   std::vector<float> times;
   for (int step = 0; step < request.steps; ++step)
     times.push_back(transformer_timestep(model_.scheduler, sigmas[static_cast<size_t>(step)]));
-  const Tensor latents = draw_latents(request, observer);
   const FluxTransformer::Conditioning conditioning =
       flux_->condition({.times = times,
                         .guidance = static_cast<float>(request.guidance),

@@ -41,7 +41,7 @@ class StageObserver {
 
 /// Wall-clock times of one run, all work of a stage done before its time is taken.
 struct StageTimes {
-  double text_ms = 0;           ///< tokenizing and both encoders
+  double text_ms = 0;           ///< tokenizing, both encoders, drawing the noise
   double condition_ms = 0;      ///< modulation of all steps
   std::vector<double> step_ms;  ///< each denoising step
   double vae_ms = 0;            ///< decoding to pixels
