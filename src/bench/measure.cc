@@ -31,6 +31,10 @@ void PhasePeaks::enter(std::string_view phase) {
       peak = peaks_.insert(peaks_.end(),
                            {.phase = phase_, .host_peak_bytes = 0, .device_peak_bytes = {}});
     peak->host_peak_bytes = std::max(peak->host_peak_bytes, peak_memory_bytes());
+    if (const std::optional<int64_t> device = kernels_.take_peak_bytes())
+      peak->device_peak_bytes = std::max(peak->device_peak_bytes.value_or(0), *device);
+  } else {
+    kernels_.take_peak_bytes();
   }
   reset_peak_memory();
   phase_ = phase;
@@ -41,8 +45,9 @@ std::vector<PhaseMemory> PhasePeaks::take() {
   return std::exchange(peaks_, {});
 }
 
-Cell measure_cell(TextToImage& pipeline, const Plan& plan, const CellKey& key, const Loaded& loaded,
-                  Device device, int threads, Progress& progress, const CancelToken& cancel) {
+Cell measure_cell(TextToImage& pipeline, Kernels& kernels, const Plan& plan, const CellKey& key,
+                  const Loaded& loaded, int threads, Progress& progress,
+                  const CancelToken& cancel) {
   Request request{.prompt = plan.prompts.front(),
                   .seeds = {},
                   .steps = plan.steps,
@@ -64,8 +69,8 @@ Cell measure_cell(TextToImage& pipeline, const Plan& plan, const CellKey& key, c
   cell.flops = cost.flops();
   cell.weight_bytes_read = weight_bytes_read(pipeline, cost);
 
-  cell.before = read_device_state(device);
-  PhasePeaks peaks(progress);
+  cell.before = read_device_state(kernels.device());
+  PhasePeaks peaks(kernels, progress);
   cell.cold_ms = pipeline.run(request, peaks, cancel).times.total_ms;
   for (PhaseMemory& phase : peaks.take()) cell.memory.push_back(std::move(phase));
   for (; cell.warmups < plan.warmups; ++cell.warmups) pipeline.run(request, progress, cancel);
@@ -78,7 +83,7 @@ Cell measure_cell(TextToImage& pipeline, const Plan& plan, const CellKey& key, c
     cell.total_ms.push_back(times.total_ms);
     cell.step_ms.insert(cell.step_ms.end(), times.step_ms.begin(), times.step_ms.end());
   }
-  cell.after = read_device_state(device);
+  cell.after = read_device_state(kernels.device());
   cell.notes = notes_on(cell.before, cell.after, threads);
   return cell;
 }

@@ -11,7 +11,7 @@ namespace fluxq {
 /// loading of the transformer, whose layers the scheme packs, "load" that of the other parts.
 class PhasePeaks final : public Progress {
  public:
-  explicit PhasePeaks(Progress& next) : next_(next) {}
+  PhasePeaks(Kernels& kernels, Progress& next) : kernels_(kernels), next_(next) {}
 
   void begin(std::string_view phase, int64_t total) override;
   void update(int64_t done) override;
@@ -23,6 +23,7 @@ class PhasePeaks final : public Progress {
  private:
   void enter(std::string_view phase);  // closes the current one; empty: none
 
+  Kernels& kernels_;
   Progress& next_;
   std::string phase_;
   int64_t total_ = 0;  // of a run: text, each step, decoding
@@ -38,7 +39,7 @@ struct Loaded {
 
 /// A cold run, the warm-ups, and the repeats, of the plan's first prompt with its first seed and
 /// those after it. Peaks of memory are those of the cold run. Errors as TextToImage::run.
-Cell measure_cell(TextToImage& pipeline, const Plan& plan, const CellKey& key, const Loaded& loaded,
-                  Device device, int threads, Progress& progress, const CancelToken& cancel);
+Cell measure_cell(TextToImage& pipeline, Kernels& kernels, const Plan& plan, const CellKey& key,
+                  const Loaded& loaded, int threads, Progress& progress, const CancelToken& cancel);
 
 }  // namespace fluxq

@@ -90,7 +90,7 @@ class Worker {
       return {.kind = Answer::Kind::picture,
               .picture = draw_picture(*pipeline_, order_, order.picture, channel_, cancel_)};
     return {.kind = Answer::Kind::cell,
-            .cell = measure_cell(*pipeline_, order_.plan, order.cell, loaded_, kernels_->device(),
+            .cell = measure_cell(*pipeline_, *kernels_, order_.plan, order.cell, loaded_,
                                  order_.threads, channel_, cancel_)};
   }
 
@@ -99,7 +99,7 @@ class Worker {
     order_ = order;
     pipeline_.reset();
     kernels_ = open_device(order.device, order.threads);
-    PhasePeaks peaks(channel_);
+    PhasePeaks peaks(*kernels_, channel_);
     pipeline_ = std::make_unique<TextToImage>(
         read_model_folder(find_model(order.plan.model), channel_),
         Recipe::standard(find_scheme(order.scheme)), *kernels_, peaks, cancel_);

@@ -14,7 +14,9 @@
 /// device_lost or out_of_memory_device.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "fluxq/cancel.h"
 #include "kernels/rows.h"
@@ -84,6 +86,11 @@ struct ConvWeight {
   int64_t bytes = 0;      ///< resident on the device
 };
 
+/// What run_recorded() keeps of work that comes again.
+struct Recording {
+  virtual ~Recording() = default;
+};
+
 class Kernels {
  public:
   virtual ~Kernels() = default;
@@ -103,6 +110,16 @@ class Kernels {
   virtual void synchronize() = 0;
   /// Bytes of the device's memory that new tensors could take now.
   virtual int64_t free_bytes() const = 0;
+  /// The most bytes that this process held in the device's memory since the last call (the arena
+  /// counts as a whole); nothing where the device's memory is the host's.
+  virtual std::optional<int64_t> take_peak_bytes() { return std::nullopt; }
+  /// Runs `work`, which gives operations to this device and does nothing else. Whoever calls this
+  /// again with the same `recording`, empty at first, promises the same operations on the same
+  /// operands: a device may replay them then without calling `work`.
+  virtual void run_recorded(std::shared_ptr<Recording>& /*recording*/,
+                            const std::function<void()>& work) {
+    work();
+  }
   /// Until the next call, operations may stop half-way with Error(cancelled) once `cancel` is
   /// requested (nullptr: never), so that one long operation does not hold up an interrupt.
   virtual void watch(const CancelToken* /*cancel*/) {}
@@ -155,8 +172,8 @@ class Kernels {
   /// dx.
   virtual void unpack_latents(const Rows& latents, float scaling, float shift,
                               const Tensor& out) = 0;
-  /// rgb u8 = round(255 * clamp(pictures / 2 + 1/2, 0, 1)), halves to even; NaN gives 0. Both of one
-  /// shape.
+  /// rgb u8 = round(255 * clamp(pictures / 2 + 1/2, 0, 1)), halves to even; NaN gives 0. Both of
+  /// one shape.
   virtual void to_rgb8(const Tensor& pictures, const Tensor& rgb) = 0;
 };
 

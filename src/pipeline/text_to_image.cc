@@ -185,7 +185,9 @@ Tensor TextToImage::draw_latents(const Request& request, StageObserver* observer
                  {tokens.data<float>() + i * size, static_cast<size_t>(size)});
   }
   if (observer) observer->stage("noise", noise);
-  return kernels_.upload(converted(tokens, recipe_.stream()));
+  const Tensor latents = kernels_.arena().take(recipe_.stream(), tokens.shape());
+  kernels_.copy_to(converted(tokens, recipe_.stream()), latents);
+  return latents;
 }
 
 std::vector<Image> TextToImage::decode(const Request& request, const Rows& latents,
@@ -206,6 +208,16 @@ std::vector<Image> TextToImage::decode(const Request& request, const Rows& laten
   }
   if (observer) observer->stage("image", planes_of(kernels_.download(decoded)));
   return images;
+}
+
+// Steps come again with the same operands as long as everything that shapes them is the same: the
+// arena then places all tensors where they were, and the sigmas follow from these numbers too.
+void TextToImage::forget_other_recordings(const Request& request) {
+  const std::vector<int64_t> shape = {static_cast<int64_t>(request.seeds.size()), request.width,
+                                      request.height, request.max_text_tokens, request.steps};
+  if (shape == recorded_shape_) return;
+  recorded_shape_ = shape;
+  recorded_steps_.assign(static_cast<size_t>(request.steps), nullptr);
 }
 
 Run TextToImage::run(const Request& request, Progress& progress, const CancelToken& cancel,
@@ -257,12 +269,15 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   kernels_.synchronize();
   run.times.condition_ms = lap.lap_ms();
 
+  forget_other_recordings(request);
   const Tensor velocity = kernels_.arena().take(recipe_.stream(), latents.shape());
   for (int step = 0; step < request.steps; ++step) {
     cancel.check();
-    flux_->velocity(conditioning, step, latents, velocity, cancel);
-    kernels_.euler_step(velocity, sigmas[static_cast<size_t>(step)],
-                        sigmas[static_cast<size_t>(step) + 1], latents);
+    const auto i = static_cast<size_t>(step);
+    kernels_.run_recorded(recorded_steps_[i], [&] {
+      flux_->velocity(conditioning, step, latents, velocity, cancel);
+      kernels_.euler_step(velocity, sigmas[i], sigmas[i + 1], latents);
+    });
     check_finite(latents, fmt::format("the latents after step {}", step));
     run.times.step_ms.push_back(lap.lap_ms());
     show(fmt::format("velocity.{}", step), velocity, velocity.shape());

@@ -84,6 +84,7 @@ class TextToImage {
   std::vector<Image> decode(const Request& request, const Rows& latents, const CancelToken& cancel,
                             StageObserver* observer);
   void check_finite(const Rows& values, std::string_view what) const;
+  void forget_other_recordings(const Request& request);
 
   ModelFolder model_;
   Recipe recipe_;
@@ -97,6 +98,8 @@ class TextToImage {
   std::vector<LayerCoverage> coverage_;
   std::map<std::string, int64_t> part_bytes_;
   double quantize_ms_ = 0;
+  std::vector<int64_t> recorded_shape_;
+  std::vector<std::shared_ptr<Recording>> recorded_steps_;  // one per step
 };
 
 }  // namespace fluxq

@@ -1,5 +1,8 @@
 #include "kernels/cuda/cuda_kernels.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/dnn.h"
@@ -8,14 +11,6 @@ namespace fluxq {
 namespace {
 
 constexpr int kMajor = 9, kMinor = 0;  // the kernels are built for sm_90a and run nowhere else
-
-std::shared_ptr<void> device_memory(int64_t bytes) {
-  void* memory = nullptr;
-  if (bytes > 0)
-    cuda::check(cudaMalloc(&memory, static_cast<size_t>(bytes)),
-                fmt::format("memory of {} bytes", bytes));
-  return {memory, [](void* pointer) { (void)cudaFree(pointer); }};
-}
 
 // Before anything that would fail with a less telling error.
 cudaDeviceProp usable_device() {
@@ -35,7 +30,24 @@ cudaDeviceProp usable_device() {
 
 }  // namespace
 
-CudaKernels::CudaKernels() : arena_(Device::cuda, device_memory) {
+std::shared_ptr<void> CudaMemory::take(int64_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  cuda::check(cudaMalloc(&memory, static_cast<size_t>(bytes)),
+              fmt::format("memory of {} bytes", bytes));
+  counts_->held += bytes;
+  counts_->peak = std::max(counts_->peak, counts_->held);
+  ++counts_->allocations;
+  return {memory, [counts = counts_, bytes](void* pointer) {
+            (void)cudaFree(pointer);
+            counts->held -= bytes;
+          }};
+}
+
+int64_t CudaMemory::take_peak() { return std::exchange(counts_->peak, counts_->held); }
+
+CudaKernels::CudaKernels()
+    : arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }) {
   multiprocessors_ = usable_device().multiProcessorCount;
   cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
   blas_ = std::make_unique<CudaBlas>(*this);
@@ -50,7 +62,7 @@ CudaKernels::~CudaKernels() {
 }
 
 Tensor CudaKernels::allocate(DType dtype, Shape shape) {
-  const std::shared_ptr<void> memory = device_memory(element_count(shape) * dtype_bytes(dtype));
+  const std::shared_ptr<void> memory = memory_.take(element_count(shape) * dtype_bytes(dtype));
   return Tensor(dtype, std::move(shape), Device::cuda, memory, memory.get());
 }
 
@@ -86,6 +98,8 @@ int64_t CudaKernels::free_bytes() const {
   cuda::check(cudaMemGetInfo(&free, &total), "asking for its free memory");
   return static_cast<int64_t>(free);
 }
+
+std::optional<int64_t> CudaKernels::take_peak_bytes() { return memory_.take_peak(); }
 
 CudaKernels& cuda_of(Kernels& kernels) {
   auto* cuda = dynamic_cast<CudaKernels*>(&kernels);

@@ -14,6 +14,21 @@ namespace fluxq {
 class CudaBlas;  // kernels/cuda/blas.h: matrix products
 class CudaDnn;   // kernels/cuda/dnn.h: attention and convolutions
 
+/// Device memory, counted. Error(out_of_memory_device) names the bytes.
+class CudaMemory {
+ public:
+  std::shared_ptr<void> take(int64_t bytes);
+  /// The most bytes held since the last call.
+  int64_t take_peak();
+  int64_t allocations() const { return counts_->allocations; }
+
+ private:
+  struct Counts {  // outlives this: memory may be given back later
+    int64_t held = 0, peak = 0, allocations = 0;
+  };
+  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
+};
+
 class CudaKernels final : public Kernels {
  public:
   /// The first GPU. Errors as make_cuda_kernels().
@@ -24,6 +39,7 @@ class CudaKernels final : public Kernels {
 
   cudaStream_t stream() const { return stream_; }
   int multiprocessors() const { return multiprocessors_; }
+  CudaMemory& memory() { return memory_; }
   CudaBlas& blas() { return *blas_; }
   CudaDnn& dnn() { return *dnn_; }
 
@@ -35,6 +51,10 @@ class CudaKernels final : public Kernels {
   void copy_to(const Tensor& host, const Tensor& out) override;
   void synchronize() override;
   int64_t free_bytes() const override;
+  std::optional<int64_t> take_peak_bytes() override;
+  /// The second time, the work is captured as a CUDA graph; from then on the graph is launched.
+  void run_recorded(std::shared_ptr<Recording>& recording,
+                    const std::function<void()>& work) override;
   void fill_random(const Tensor& out, uint64_t key, float offset, float spread) override;
 
   void produce(const Producer& producer, const Rows& out) override;
@@ -59,6 +79,7 @@ class CudaKernels final : public Kernels {
  private:
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
+  CudaMemory memory_;
   Arena arena_;
   std::unique_ptr<CudaBlas> blas_;
   std::unique_ptr<CudaDnn> dnn_;
