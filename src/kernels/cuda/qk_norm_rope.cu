@@ -21,7 +21,7 @@ __device__ void rotate(float& even, float& odd, float cosine, float sine) {
   odd = o * cosine + e * sine;
 }
 
-__global__ void __launch_bounds__(kThreads, 4)
+__global__ void __launch_bounds__(kThreads, 3)
     heads_of_128(Rows q, Rows k, const bf16* q_weight, const bf16* k_weight, const float* rope,
                  float eps) {
   const int64_t b = blockIdx.x / static_cast<unsigned>(q.rows);
