@@ -1,5 +1,6 @@
 #include "kernels/op_test.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -8,7 +9,9 @@
 namespace fluxq::testing {
 namespace {
 
-constexpr int64_t kGap = 3;      // elements between rows, and rows between matrices
+// Elements between rows, and rows between matrices: rows of whole chunks of 8 values stay aligned,
+// so that devices take their fast paths, the others do not.
+int64_t gap_after(int64_t cols) { return cols % 8 == 0 ? 8 : 3; }
 constexpr int64_t kMargin = 64;  // elements before and after: pictures stay aligned as tensors are
 
 /// NaN with bits that no operation makes.
@@ -35,8 +38,9 @@ struct Layout {
     batch = shape[0];
     cols = operand.contiguous ? operand.values.elements() / std::max<int64_t>(1, batch) : shape[2];
     rows = operand.contiguous ? 1 : shape[1];
-    row_stride = operand.contiguous ? cols : cols + kGap;
-    batch_stride = operand.contiguous ? rows * cols : (rows + kGap) * row_stride;
+    const int64_t gap = gap_after(cols);
+    row_stride = operand.contiguous ? cols : cols + gap;
+    batch_stride = operand.contiguous ? rows * cols : (rows + gap) * row_stride;
     total = 2 * kMargin + batch * batch_stride;
   }
   /// f(offset in storage, offset in values, elements) for every row.
@@ -143,6 +147,23 @@ void expect_near(const Tensor& got, const Tensor& expected, DType stream, Precis
       << "bf16 results with the reference's bits, of " << ours.size();
 }
 
+/// Whether there is a GPU to test: not in builds without CUDA, nor where none is found. Any other
+/// failure is left to the tests, and with FLUXQ_REQUIRE_GPU=1 also that one.
+bool has_gpu() {
+#ifdef FLUXQ_CUDA
+  const char* required = std::getenv("FLUXQ_REQUIRE_GPU");
+  if (required && std::string_view(required) == "1") return true;
+  try {
+    make_cuda_kernels();
+  } catch (const Error& error) {
+    return error.code() != ErrorCode::no_device;
+  }
+  return true;
+#else
+  return false;
+#endif
+}
+
 void expect_same(const std::vector<Tensor>& got, const std::vector<Tensor>& expected,
                  const std::string& what) {
   for (size_t i = 0; i < expected.size(); ++i)
@@ -151,7 +172,11 @@ void expect_same(const std::vector<Tensor>& got, const std::vector<Tensor>& expe
 
 }  // namespace
 
-std::vector<DeviceUnderTest> devices_under_test() { return {{"cpu", make_cpu_kernels}}; }
+std::vector<DeviceUnderTest> devices_under_test() {
+  std::vector<DeviceUnderTest> devices = {{"cpu", make_cpu_kernels}};
+  if (has_gpu()) devices.push_back({"cuda", [](int) { return make_cuda_kernels(); }});
+  return devices;
+}
 
 std::string test_name(const ::testing::TestParamInfo<OpTest::ParamType>& info) {
   const auto& [device, stream] = info.param;

@@ -1,0 +1,109 @@
+/// The host's scales and codes (s8.h, e4m3.h) on the GPU, the same bits: every operation is rounded
+/// as there, none is fused.
+#pragma once
+
+#include <cuda_fp8.h>
+
+#include "kernels/cuda/device_values.cuh"
+#include "quant/formats/e4m3.h"
+
+namespace fluxq::cuda {
+
+inline constexpr uint32_t kInfinityBits = 0x7f800000;
+__device__ inline float quiet_nan() { return __uint_as_float(0x7fc00000); }
+__device__ inline float inverse_of(float scale) { return __fdiv_rn(1.0f, scale); }
+
+/// Eight codes of a row or matrix with one scale; the scale NaN gives codes 0.
+class S8Encoder {
+ public:
+  /// s8_scale() of the magnitude with these bits.
+  __device__ static float scale_of(uint32_t amax) {
+    if (amax >= kInfinityBits) return quiet_nan();
+    const float scale = rounded_through<bf16>(__fdiv_rn(__uint_as_float(amax), 127.5f));
+    return fmaxf(scale, 0x1p-23f);
+  }
+  template <typename T>
+  __device__ S8Encoder(float scale, T /*stream*/)
+      : valid_(!isnan(scale)), inverse_(inverse_of(scale)) {}
+
+  __device__ uint2 operator()(const float (&v)[kChunk]) const {
+    if (!valid_) return {0, 0};
+    return {four(v), four(v + 4)};
+  }
+
+ private:
+  // Next to 1.5 * 2^23 floats are 1 apart, so the addition rounds and leaves the code in the low
+  // byte.
+  __device__ uint32_t code(float value) const {
+    const float steps = fmaxf(fminf(__fmul_rn(value, inverse_), 127.0f), -128.0f);
+    return __float_as_uint(__fadd_rn(steps, 0x1.8p23f));
+  }
+  __device__ uint32_t four(const float* v) const {
+    const uint32_t low = __byte_perm(code(v[0]), code(v[1]), 0x0040);
+    const uint32_t high = __byte_perm(code(v[2]), code(v[3]), 0x0040);
+    return __byte_perm(low, high, 0x5410);
+  }
+
+  bool valid_;
+  float inverse_;
+};
+
+class E4m3Encoder {
+ public:
+  /// e4m3_scale() of the magnitude with these bits.
+  __device__ static float scale_of(uint32_t amax) {
+    if (amax >= kInfinityBits) return quiet_nan();
+    const float scale = rounded_through<bf16>(__fdiv_rn(__uint_as_float(amax), kE4m3Max));
+    return scale > 0 ? scale : 1.0f;
+  }
+  /// For values of the type T.
+  template <typename T>
+  __device__ E4m3Encoder(float scale, T /*stream*/)
+      : valid_(!isnan(scale)),
+        by_inverse_(sizeof(T) == 2 && scale > 0x1p-100f && scale < 0x1p100f),
+        scale_(scale),
+        inverse_(inverse_of(scale)) {}
+
+  __device__ uint2 operator()(const float (&v)[kChunk]) const {
+    if (!valid_) return {0, 0};
+    if (by_inverse_) return eight(v, [this](float value) { return near_quotient(value); });
+    return eight(v, [this](float value) { return __fdiv_rn(value, scale_); });
+  }
+
+ private:
+  // value / scale, right to 2^-22 and exact where the quotient is a float: as good as the rounded
+  // quotient, because value and scale are bf16. A quotient of two 8-bit significands is a tie
+  // between two codes (a 5-bit significand) or at least 2^-13 away from all of them.
+  __device__ float near_quotient(float value) const {
+    const float quotient = __fmul_rn(value, inverse_);
+    const float rest = __fmaf_rn(-quotient, scale_, value);
+    return copysignf(__fmaf_rn(rest, inverse_, quotient), value);
+  }
+  template <typename Divide>
+  __device__ static uint2 eight(const float (&v)[kChunk], const Divide& divide) {
+    uint32_t pairs[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      pairs[i] = __nv_cvt_float2_to_fp8x2({divide(v[2 * i]), divide(v[2 * i + 1])}, __NV_SATFINITE,
+                                          __NV_E4M3);
+    return {pairs[0] | pairs[1] << 16, pairs[2] | pairs[3] << 16};
+  }
+
+  bool valid_, by_inverse_;
+  float scale_, inverse_;
+};
+
+/// The first `count` of eight codes; kAligned: all or none, `to` 8-byte aligned.
+template <bool kAligned>
+__device__ void store_codes(uint2 codes, int64_t count, uint8_t* to) {
+  if constexpr (kAligned) {
+    if (count > 0) *reinterpret_cast<uint2*>(to) = codes;
+  } else {
+    const uint64_t bits = codes.x | static_cast<uint64_t>(codes.y) << 32;
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i)
+      if (i < count) to[i] = static_cast<uint8_t>(bits >> (8 * i));
+  }
+}
+
+}  // namespace fluxq::cuda

@@ -1,0 +1,47 @@
+// One scale per row: the row is computed, its largest magnitude found and its codes written without
+// leaving the registers.
+
+#include "kernels/cuda/check.h"
+#include "quant/formats/cuda_quantize.h"
+#include "quant/formats/cuda_row_codes.cuh"
+
+namespace fluxq::cuda {
+namespace {
+
+template <typename Encoder, typename T, bool kAligned>
+__global__ void __launch_bounds__(kRowThreads)
+    quantize_rows_kernel(RowSource source, Rows codes, float* scales) {
+  const BlockRow at(codes);
+  RowValues v;
+  produce_row<T, kAligned>(source, at.batch, at.row, 0, v);
+  __shared__ WarpSlots largest;
+  const float scale = Encoder::scale_of(block_max(magnitude_of(v), largest));
+  if (threadIdx.x == 0) scales[blockIdx.x] = scale;
+  store_row_codes<kAligned>(v, Encoder(scale, T{}), codes, at);
+}
+
+template <typename Encoder>
+void quantize_rows(CudaKernels& kernels, const Producer& input, const Rows& codes, float* scale) {
+  check_codes(input, codes);
+  if (codes.batch * codes.rows * codes.cols == 0) return;
+  with_stream_type(input.x.dtype, has_aligned_codes(input, codes), [&](auto type, auto chunks) {
+    quantize_rows_kernel<Encoder, decltype(type), decltype(chunks)::value>
+        <<<static_cast<unsigned>(codes.batch * codes.rows), row_threads(codes.cols), 0,
+           kernels.stream()>>>(RowSource(input), codes, scale);
+  });
+  check_launch("quantizing rows");
+}
+
+}  // namespace
+
+void quantize_rows_s8(CudaKernels& kernels, const Producer& input, const Rows& codes,
+                      float* scale) {
+  quantize_rows<S8Encoder>(kernels, input, codes, scale);
+}
+
+void quantize_rows_e4m3(CudaKernels& kernels, const Producer& input, const Rows& codes,
+                        float* scale) {
+  quantize_rows<E4m3Encoder>(kernels, input, codes, scale);
+}
+
+}  // namespace fluxq::cuda

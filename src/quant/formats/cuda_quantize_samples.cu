@@ -1,0 +1,59 @@
+// One scale per matrix of the batch: a first pass finds its largest magnitude, a second one
+// computes the rows again and writes their codes.
+
+#include "kernels/cuda/check.h"
+#include "quant/formats/cuda_quantize.h"
+#include "quant/formats/cuda_row_codes.cuh"
+
+namespace fluxq::cuda {
+namespace {
+
+// largest [batch], 0 before: the bits of the largest magnitude. A maximum does not depend on the
+// order; most blocks need not change it and only read.
+template <typename T, bool kAligned>
+__global__ void __launch_bounds__(kRowThreads) find_largest(RowSource source, uint32_t* largest) {
+  const BlockRow at(source.x);
+  RowValues v;
+  produce_row<T, kAligned>(source, at.batch, at.row, 0, v);
+  __shared__ WarpSlots slots;
+  const uint32_t bits = block_max(magnitude_of(v), slots);
+  uint32_t* of_batch = largest + at.batch;
+  if (threadIdx.x == 0 && bits > *static_cast<volatile uint32_t*>(of_batch))
+    atomicMax(of_batch, bits);
+}
+
+template <typename T, bool kAligned>
+__global__ void __launch_bounds__(kRowThreads)
+    encode_rows(RowSource source, const uint32_t* largest, Rows codes, float* scales) {
+  const BlockRow at(codes);
+  RowValues v;
+  produce_row<T, kAligned>(source, at.batch, at.row, 0, v);
+  const float scale = E4m3Encoder::scale_of(largest[at.batch]);
+  if (threadIdx.x == 0 && at.row == 0) scales[at.batch] = scale;
+  store_row_codes<kAligned>(v, E4m3Encoder(scale, T{}), codes, at);
+}
+
+}  // namespace
+
+void quantize_samples_e4m3(CudaKernels& kernels, const Producer& input, const Rows& codes,
+                           float* scale) {
+  check_codes(input, codes);
+  if (codes.batch * codes.rows * codes.cols == 0) return;
+  const Arena::Scope scope(kernels.arena());
+  const Tensor largest = kernels.arena().take(DType::u32, {codes.batch});
+  check(cudaMemsetAsync(largest.raw(), 0, static_cast<size_t>(largest.bytes()), kernels.stream()),
+        "clearing memory");
+  auto* bits = static_cast<uint32_t*>(largest.raw());
+  const auto rows = static_cast<unsigned>(codes.batch * codes.rows);
+  const unsigned threads = row_threads(codes.cols);
+  with_stream_type(input.x.dtype, has_aligned_codes(input, codes), [&](auto type, auto chunks) {
+    using T = decltype(type);
+    constexpr bool kAligned = decltype(chunks)::value;
+    const RowSource source(input);
+    find_largest<T, kAligned><<<rows, threads, 0, kernels.stream()>>>(source, bits);
+    encode_rows<T, kAligned><<<rows, threads, 0, kernels.stream()>>>(source, bits, codes, scale);
+  });
+  check_launch("quantizing a matrix");
+}
+
+}  // namespace fluxq::cuda
