@@ -8,7 +8,6 @@
 namespace fluxq::testing {
 namespace {
 
-constexpr int64_t kGap = 3;      // elements between rows, and rows between matrices
 constexpr int64_t kMargin = 64;  // elements before and after: pictures stay aligned as tensors are
 
 /// NaN with bits that no operation makes.
@@ -35,8 +34,8 @@ struct Layout {
     batch = shape[0];
     cols = operand.contiguous ? operand.values.elements() / std::max<int64_t>(1, batch) : shape[2];
     rows = operand.contiguous ? 1 : shape[1];
-    row_stride = operand.contiguous ? cols : cols + kGap;
-    batch_stride = operand.contiguous ? rows * cols : (rows + kGap) * row_stride;
+    row_stride = operand.contiguous ? cols : cols + operand.gap;
+    batch_stride = operand.contiguous ? rows * cols : (rows + operand.gap) * row_stride;
     total = 2 * kMargin + batch * batch_stride;
   }
   /// f(offset in storage, offset in values, elements) for every row.
