@@ -16,10 +16,10 @@ struct ConvCase {
 };
 
 // One pixel, one row, one column; more rows than a tile has; few channels, and more than a vector.
-const ConvCase kConvCases[] = {{1, 1, 1, 1, 1, 1},     {1, 1, 1, 3, 5, 3},     {3, 5, 7, 16, 32, 3},
-                               {2, 9, 3, 32, 3, 3},    {1, 33, 17, 17, 33, 3}, {3, 4, 5, 8, 16, 1},
-                               {1, 3, 127, 3, 16, 3},  {2, 40, 9, 64, 48, 3},  {1, 70, 1, 5, 4, 3},
-                               {1, 2, 2, 127, 130, 3}, {1, 37, 11, 32, 64, 1}};
+const ConvCase kConvCases[] = {
+    {1, 1, 1, 1, 1, 1},     {1, 1, 1, 3, 5, 3},     {3, 5, 7, 16, 32, 3},   {2, 9, 3, 32, 3, 3},
+    {1, 33, 17, 17, 33, 3}, {3, 4, 5, 8, 16, 1},    {1, 3, 127, 3, 16, 3},  {2, 40, 9, 64, 48, 3},
+    {1, 70, 1, 5, 4, 3},    {1, 2, 2, 127, 130, 3}, {1, 37, 11, 32, 64, 1}, {2, 11, 45, 144, 5, 3}};
 
 enum class Added { nothing, residual, in_place };
 
@@ -77,13 +77,16 @@ TEST_P(OpPicture, ConvRoundsItsWeightToTheStream) {
 }
 
 TEST_P(OpPicture, ConvKeepsNan) {
-  for (const bool upsample : {false, true})
-    check_spoiled({Operand::in_tensor(random({2, 6, 5, 3})),
-                   Operand::out_tensor(stream(), {2, upsample ? 12 : 6, upsample ? 10 : 5, 4})},
-                  ConvRun(random({4, 3, 3, 3}), random({4}), stream(), upsample, Added::nothing));
-  check_spoiled(
-      {Operand::in_tensor(random({2, 6, 5, 3})), Operand::in_out_tensor(random({2, 6, 5, 4}))},
-      ConvRun(random({4, 3, 3, 3}), random({4}), stream(), false, Added::in_place));
+  for (const auto& [in, out] : {std::pair{3, 4}, {16, 4}, {16, 8}}) {
+    const Operand x = Operand::in_tensor(random({2, 6, 5, in}));
+    const Tensor weight = random({out, in, 3, 3}), bias = random({out});
+    for (const bool upsample : {false, true})
+      check_spoiled(
+          {x, Operand::out_tensor(stream(), {2, upsample ? 12 : 6, upsample ? 10 : 5, out})},
+          ConvRun(weight, bias, stream(), upsample, Added::nothing));
+    check_spoiled({x, Operand::in_out_tensor(random({2, 6, 5, out}))},
+                  ConvRun(weight, bias, stream(), false, Added::in_place));
+  }
 }
 
 TEST_P(OpPicture, ConvServesManySizesInTurn) {

@@ -38,7 +38,7 @@ struct Layout {
     batch = shape[0];
     cols = operand.contiguous ? operand.values.elements() / std::max<int64_t>(1, batch) : shape[2];
     rows = operand.contiguous ? 1 : shape[1];
-    const int64_t gap = gap_after(cols);
+    const int64_t gap = operand.gap > 0 ? operand.gap : gap_after(cols);
     row_stride = operand.contiguous ? cols : cols + gap;
     batch_stride = operand.contiguous ? rows * cols : (rows + gap) * row_stride;
     total = 2 * kMargin + batch * batch_stride;

@@ -31,6 +31,7 @@ struct Operand {
   Tensor values;           ///< at the start; a written operand that is not read starts as NaN
   bool written = false;    ///< by the operation
   bool contiguous = true;  ///< else it is handed over as rows with gaps
+  int64_t gap = 0;  ///< elements between rows, and rows between matrices; 0: what fits the columns
 
   /// Rows [batch, rows, cols] with gaps between the rows and between the matrices.
   static Operand in_rows(Tensor values);

@@ -1,0 +1,104 @@
+/// Convolutions, one picture at a time, so that a picture's bytes do not depend on the batch: by
+/// cuDNN where channels come in eights, else by own kernels. A picture to be doubled is doubled in
+/// scratch memory first: four 2 x 2 convolutions of the small one would need 4/9 of the products,
+/// but their weights, sums of the 3 x 3 kernel's, would have to be rounded to bf16 once more.
+#include <algorithm>
+
+#include "kernels/cuda/conv_kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/dnn.h"
+#include "kernels/operands.h"
+
+namespace fluxq {
+namespace {
+
+struct CudaConvWeight final : ConvWeight {
+  Tensor weight;  // [out, k, k, in], in the stream's dtype
+  Tensor bias;    // [out]
+};
+
+/// weight [out, in, k, k] as [out, k, k, in], of elements T.
+template <typename T>
+void channels_last(const Tensor& weight, const Tensor& to) {
+  const int64_t taps = weight.dim(2) * weight.dim(3), channels = weight.dim(1);
+  const T* from = weight.data<T>();
+  for (int64_t filter = 0; filter < weight.dim(0); ++filter)
+    for (int64_t tap = 0; tap < taps; ++tap)
+      for (int64_t c = 0; c < channels; ++c)
+        to.data<T>()[(filter * taps + tap) * channels + c] =
+            from[(filter * channels + c) * taps + tap];
+}
+
+Tensor channels_last(const Tensor& weight) {
+  const Tensor to =
+      Tensor::on_host(weight.dtype(), {weight.dim(0), weight.dim(2), weight.dim(3), weight.dim(1)});
+  if (weight.dtype() == DType::bf16)
+    channels_last<bf16>(weight, to);
+  else
+    channels_last<float>(weight, to);
+  return to;
+}
+
+/// x, residual (or empty), out [1, H, W, channels].
+void convolve(CudaKernels& kernels, const CudaConvWeight& w, const Tensor& x,
+              const Tensor& residual, const Tensor& out) {
+  if (x.dtype() == DType::bf16 && w.in_channels % 8 == 0 && w.out_channels % 8 == 0)
+    return kernels.dnn().convolve(x, w.weight, w.bias, residual, out);
+  const cuda::Convolution conv = {.height = static_cast<int>(x.dim(1)),
+                                  .width = static_cast<int>(x.dim(2)),
+                                  .in_channels = static_cast<int>(w.in_channels),
+                                  .out_channels = static_cast<int>(w.out_channels),
+                                  .kernel = static_cast<int>(w.kernel),
+                                  .dtype = x.dtype(),
+                                  .x = x.raw(),
+                                  .weight = w.weight.raw(),
+                                  .bias = w.bias.raw(),
+                                  .residual = residual.raw(),
+                                  .out = out.raw()};
+  if (cuda::suits_conv_few(conv))
+    cuda::conv_few(conv, kernels.stream());
+  else
+    cuda::conv_plain(conv, kernels.stream());
+}
+
+}  // namespace
+
+std::shared_ptr<ConvWeight> CudaKernels::load_conv(const Tensor& weight, const Tensor& bias,
+                                                   DType stream, bool upsample) {
+  check_load_conv(weight, bias, stream, upsample);
+  auto loaded = std::make_shared<CudaConvWeight>();
+  loaded->out_channels = weight.dim(0);
+  loaded->in_channels = weight.dim(1);
+  loaded->kernel = weight.dim(2);
+  loaded->upsample = upsample;
+  loaded->weight = upload(channels_last(converted(weight, stream)));
+  loaded->bias = upload(converted(bias, stream));
+  loaded->bytes = loaded->weight.bytes() + loaded->bias.bytes();
+  return loaded;
+}
+
+void CudaKernels::conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& residual,
+                         const Tensor& out) {
+  check_conv2d(x, weight, residual, out);
+  const auto& loaded = dynamic_cast<const CudaConvWeight&>(weight);
+  if (x.dtype() != loaded.weight.dtype())
+    fail(ErrorCode::internal, "conv2d: expected x of {}, got {}", dtype_name(loaded.weight.dtype()),
+         dtype_name(x.dtype()));
+  if (out.elements() == 0) return;
+  const int64_t height = x.dim(1), width = x.dim(2), channels = x.dim(3);
+  Arena::Scope scope(arena_);
+  Tensor doubled;
+  if (loaded.upsample) doubled = arena_.take(x.dtype(), {1, 2 * height, 2 * width, channels});
+  for (int64_t b = 0; b < x.dim(0); ++b) {
+    Tensor picture = x.slice(b, b + 1);
+    if (loaded.upsample) {
+      cuda::upsample_nearest(picture.raw(), static_cast<int>(height), static_cast<int>(width),
+                             channels * dtype_bytes(x.dtype()), doubled.raw(), stream_);
+      picture = doubled;
+    }
+    convolve(*this, loaded, picture, residual.empty() ? residual : residual.slice(b, b + 1),
+             out.slice(b, b + 1));
+  }
+}
+
+}  // namespace fluxq

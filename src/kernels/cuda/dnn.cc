@@ -1,0 +1,182 @@
+#include "kernels/cuda/dnn.h"
+
+#define CUDNN_FRONTEND_SKIP_JSON_LIB
+#include <cudnn_frontend.h>
+
+#include "kernels/cuda/check.h"
+
+namespace fluxq {
+namespace {
+
+namespace fe = cudnn_frontend;
+using Node = std::shared_ptr<fe::graph::Tensor_attributes>;
+
+enum Kind : int64_t { kAttention, kConvolution };
+
+void check(const fe::error_t& error, std::string_view what) {
+  if (error.is_bad()) fail(ErrorCode::internal, "cuDNN, {}: {}", what, error.err_msg);
+}
+
+fe::graph::Tensor_attributes operand(int64_t uid, std::vector<int64_t> shape,
+                                     std::vector<int64_t> strides) {
+  return fe::graph::Tensor_attributes()
+      .set_uid(uid)
+      .set_dim(std::move(shape))
+      .set_stride(std::move(strides));
+}
+
+/// A picture [B, H, W, C] as cuDNN names its dimensions: [B, C, H, W].
+fe::graph::Tensor_attributes picture(int64_t uid, const Tensor& x) {
+  const int64_t height = x.dim(1), width = x.dim(2), channels = x.dim(3);
+  return operand(uid, {x.dim(0), channels, height, width},
+                 {height * width * channels, 1, width * channels, channels});
+}
+
+/// The strides of rows as [B, heads, rows, dim]; those of one matrix do not depend on its
+/// surroundings.
+std::vector<int64_t> head_strides(const Rows& x, int64_t dim) {
+  return {x.batch == 1 ? x.rows * x.row_stride : x.batch_stride, dim, x.row_stride, 1};
+}
+
+}  // namespace
+
+/// Operand i of a graph has the uid i.
+struct CudaDnn::Plan {
+  fe::graph::Graph graph;
+  bool supported = false;
+  std::string error;  // why not
+  int64_t workspace_bytes = 0;
+  std::string engine;
+};
+
+CudaDnn::CudaDnn(CudaKernels& kernels, int rank) : kernels_(kernels), rank_(rank) {
+  cuda::check(cudnnCreate(&handle_), "making a handle");
+  cuda::check(cudnnSetStream(handle_, kernels.stream()), "choosing a stream");
+}
+
+CudaDnn::~CudaDnn() {
+  plans_.clear();
+  (void)cudnnDestroy(handle_);
+}
+
+CudaDnn::Plan& CudaDnn::plan(const Key& key, const std::function<void(Plan&)>& describe) {
+  std::unique_ptr<Plan>& plan = plans_[key];
+  if (plan) return *plan;
+  auto built = std::make_unique<Plan>();
+  built->graph.set_io_data_type(fe::DataType_t::BFLOAT16)
+      .set_intermediate_data_type(fe::DataType_t::FLOAT)
+      .set_compute_data_type(fe::DataType_t::FLOAT);
+  describe(*built);
+  build(*built);
+  plan = std::move(built);
+  return *plan;
+}
+
+void CudaDnn::build(Plan& plan) const {
+  using Note = fe::NumericalNote_t;
+  fe::graph::Graph& graph = plan.graph;
+  const auto step = [&plan](const fe::error_t& error) {
+    if (error.is_bad()) plan.error = error.err_msg;
+    return error.is_good();
+  };
+  if (!step(graph.validate()) || !step(graph.build_operation_graph(handle_)) ||
+      !step(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK})))
+    return;
+  graph.deselect_numeric_notes({Note::NONDETERMINISTIC, Note::WINOGRAD, Note::FFT});
+  int built = 0;
+  for (int64_t i = 0; i < graph.get_execution_plan_count() && built <= rank_; ++i) {
+    if (step(graph.build_plan_at_index(i))) ++built;
+  }
+  if (built == 0) return;
+  check(graph.get_workspace_size(plan.workspace_bytes), "its workspace");
+  check(graph.get_plan_name(plan.engine), "its engine");
+  plan.supported = true;
+}
+
+void CudaDnn::run(Plan& plan, const std::vector<void*>& operands) {
+  std::unordered_map<int64_t, void*> pointers;
+  for (size_t i = 0; i < operands.size(); ++i) pointers[static_cast<int64_t>(i)] = operands[i];
+  Arena::Scope scope(kernels_.arena());
+  const Tensor workspace =
+      kernels_.arena().take(DType::u8, {std::max<int64_t>(1, plan.workspace_bytes)});
+  check(plan.graph.execute(handle_, pointers, workspace.raw()), plan.engine);
+  last_engine_ = plan.engine;
+}
+
+bool CudaDnn::attention(const Attention& a) {
+  const int64_t dim = a.q.cols / a.heads;
+  const Rows* const rows[] = {&a.q, &a.k, &a.v, &a.out};
+  Key key = {kAttention, a.q.batch,       a.heads,
+             dim,        a.q.rows,        a.k.rows,
+             a.causal,   !a.bias.empty(), std::bit_cast<int32_t>(a.scale)};
+  for (const Rows* x : rows)
+    for (const int64_t stride : head_strides(*x, dim)) key.push_back(stride);
+  Plan& found = plan(key, [&](Plan& plan) {
+    fe::graph::Graph& graph = plan.graph;
+    const auto heads_of = [&](int64_t uid) {
+      const Rows& x = *rows[uid];
+      return operand(uid, {x.batch, a.heads, x.rows, dim}, head_strides(x, dim));
+    };
+    const Node q = graph.tensor(heads_of(0)), k = graph.tensor(heads_of(1)),
+               v = graph.tensor(heads_of(2));
+    auto attributes = fe::graph::SDPA_attributes()
+                          .set_name("attention")
+                          .set_generate_stats(false)
+                          .set_attn_scale(a.scale);
+    attributes.set_causal_mask(a.causal);
+    if (!a.bias.empty()) {
+      const int64_t matrix = a.q.rows * a.k.rows;
+      attributes.set_bias(graph.tensor(
+          operand(4, {1, a.heads, a.q.rows, a.k.rows}, {a.heads * matrix, matrix, a.k.rows, 1})
+              .set_data_type(fe::DataType_t::FLOAT)));
+    }
+    const Node out = graph.sdpa(q, k, v, attributes)[0];
+    out->set_output(true)
+        .set_uid(3)
+        .set_dim({a.out.batch, a.heads, a.out.rows, dim})
+        .set_stride(head_strides(a.out, dim));
+  });
+  if (!found.supported) return false;
+  std::vector<void*> operands = {a.q.data, a.k.data, a.v.data, a.out.data};
+  if (!a.bias.empty()) operands.push_back(a.bias.raw());
+  run(found, operands);
+  return true;
+}
+
+void CudaDnn::convolve(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       const Tensor& residual, const Tensor& out) {
+  const int64_t filters = weight.dim(0), kernel = weight.dim(1), channels = weight.dim(3);
+  const Key key = {kConvolution, x.dim(0), x.dim(1), x.dim(2),
+                   channels,     filters,  kernel,   !residual.empty()};
+  Plan& found = plan(key, [&](Plan& plan) {
+    fe::graph::Graph& graph = plan.graph;
+    const Node input = graph.tensor(picture(0, x));
+    const Node weights =
+        graph.tensor(operand(1, {filters, channels, kernel, kernel},
+                             {kernel * kernel * channels, 1, kernel * channels, channels}));
+    const Node biases =
+        graph.tensor(operand(2, {1, filters, 1, 1}, {filters, 1, filters, filters}));
+    const int64_t padding = kernel / 2;
+    const auto add =
+        fe::graph::Pointwise_attributes().set_name("add").set_mode(fe::PointwiseMode_t::ADD);
+    Node sum = graph.conv_fprop(input, weights,
+                                fe::graph::Conv_fprop_attributes()
+                                    .set_name("convolution")
+                                    .set_padding({padding, padding})
+                                    .set_stride({1, 1})
+                                    .set_dilation({1, 1}));
+    sum = graph.pointwise(sum, biases, add);
+    if (!residual.empty()) sum = graph.pointwise(sum, graph.tensor(picture(4, residual)), add);
+    const fe::graph::Tensor_attributes result = picture(3, out);
+    sum->set_output(true).set_uid(3).set_dim(result.get_dim()).set_stride(result.get_stride());
+    sum->set_data_type(fe::DataType_t::BFLOAT16);
+  });
+  if (!found.supported)
+    fail(ErrorCode::unsupported, "cuDNN, a convolution of {} to {} channels on {} x {} pixels: {}",
+         channels, filters, x.dim(1), x.dim(2), found.error);
+  std::vector<void*> operands = {x.raw(), weight.raw(), bias.raw(), out.raw()};
+  if (!residual.empty()) operands.push_back(residual.raw());
+  run(found, operands);
+}
+
+}  // namespace fluxq
