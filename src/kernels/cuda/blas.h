@@ -78,7 +78,7 @@ class CudaBlas {
   struct Plan;
   Plan* plan(const Shape& shape);
   void run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
-           const void* residual, void* out, float alpha, float beta);
+           const void* residual, void* out, float alpha);
 
   CudaKernels& kernels_;
   cublasLtHandle_t handle_ = nullptr;
