@@ -83,7 +83,7 @@ struct CudaBlas::Plan {
                 "describing a matrix product");
     set(desc.handle, CUBLASLT_MATMUL_DESC_TRANSA, shape.b_is_nk ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (shape.bias || shape.gelu) {
-      const cublasLtEpilogue_t epilogue = !shape.gelu ? CUBLASLT_EPILOGUE_BIAS
+      const cublasLtEpilogue_t epilogue = !shape.gelu  ? CUBLASLT_EPILOGUE_BIAS
                                           : shape.bias ? CUBLASLT_EPILOGUE_GELU_BIAS
                                                        : CUBLASLT_EPILOGUE_GELU;
       set(desc.handle, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
@@ -101,10 +101,10 @@ struct CudaBlas::Plan {
     }
     const auto layout = [&](auto& owned, DType dtype, int64_t rows, int64_t cols, int64_t ld,
                             int64_t stride) {
-      cuda::check(cublasLtMatrixLayoutCreate(&owned.handle, data_type(dtype),
-                                             static_cast<uint64_t>(rows),
-                                             static_cast<uint64_t>(cols), ld),
-                  "describing a matrix");
+      cuda::check(
+          cublasLtMatrixLayoutCreate(&owned.handle, data_type(dtype), static_cast<uint64_t>(rows),
+                                     static_cast<uint64_t>(cols), ld),
+          "describing a matrix");
       if (shape.heads == 1) return;
       set(owned.handle, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(shape.heads));
       set(owned.handle, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, stride);
@@ -158,10 +158,10 @@ CudaBlas::Plan* CudaBlas::plan(const Shape& shape) {
 
   std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
   int found = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-      handle_, plan->desc.handle, plan->w.handle, plan->x.handle, plan->residual.handle,
-      plan->out.handle, preference.handle, static_cast<int>(results.size()), results.data(),
-      &found);
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, plan->desc.handle, plan->w.handle, plan->x.handle,
+                                     plan->residual.handle, plan->out.handle, preference.handle,
+                                     static_cast<int>(results.size()), results.data(), &found);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
     cuda::check(status, "asking for an algorithm");
   for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; ++i) {
@@ -179,8 +179,8 @@ bool CudaBlas::choose(const Shape& shape, int rank) {
   return true;
 }
 
-void CudaBlas::run(Plan& plan, const void* x, const void* w, const Scales& scales,
-                   const void* bias, const void* residual, void* out, float alpha) {
+void CudaBlas::run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
+                   const void* residual, void* out, float alpha) {
   plan.point_to(scales, bias);
   const float beta = residual ? 1.0f : 0.0f;
   cuda::check(cublasLtMatmul(handle_, plan.desc.handle, &alpha, w, plan.w.handle, x, plan.x.handle,
@@ -226,22 +226,22 @@ void CudaBlas::matmul_batched(const Heads& a, const Heads& b, bool b_is_nk, cons
            aligned(nullptr, matrix.batch_stride, matrix.dtype);
   };
   const int64_t element = std::min(dtype_bytes(a.dtype), dtype_bytes(out.dtype));
-  const Shape shape = {
-      .m = m,
-      .n = n,
-      .k = k,
-      .lda = a.row_stride,
-      .ldb = b.row_stride,
-      .ldd = out.row_stride,
-      .heads = heads,
-      .stride_a = a.head_stride,
-      .stride_b = b.head_stride,
-      .stride_d = out.head_stride,
-      .in = a.dtype,
-      .out = out.dtype,
-      .b_is_nk = b_is_nk,
-      .alignment = vectors(a) && vectors(b) && vectors(out) ? kVectorBytes
-                                                            : static_cast<int>(element)};
+  const Shape shape = {.m = m,
+                       .n = n,
+                       .k = k,
+                       .lda = a.row_stride,
+                       .ldb = b.row_stride,
+                       .ldd = out.row_stride,
+                       .heads = heads,
+                       .stride_a = a.head_stride,
+                       .stride_b = b.head_stride,
+                       .stride_d = out.head_stride,
+                       .in = a.dtype,
+                       .out = out.dtype,
+                       .b_is_nk = b_is_nk,
+                       .alignment = vectors(a) && vectors(b) && vectors(out)
+                                        ? kVectorBytes
+                                        : static_cast<int>(element)};
   Plan* const found = plan(shape);
   for (int64_t picture = 0; picture < batch; ++picture) {
     const auto at = [picture](const Heads& matrix) {

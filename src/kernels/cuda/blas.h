@@ -38,9 +38,9 @@ class CudaBlas {
     Rows residual{};             ///< [1, rows, out], the type of `out`; may be `out`; or empty
   };
 
-  /// out [1, rows, out] = ending(scales * x [1, rows, in] w [1, out, in]^T): f32 x f32 -> f32 (never
-  /// TF32), bf16 x bf16 -> bf16 or f32, e4m3 x e4m3 -> bf16. False, with nothing done, where the
-  /// library has no algorithm for it (odd sizes, unaligned rows).
+  /// out [1, rows, out] = ending(scales * x [1, rows, in] w [1, out, in]^T): f32 x f32 -> f32
+  /// (never TF32), bf16 x bf16 -> bf16 or f32, e4m3 x e4m3 -> bf16. False, with nothing done, where
+  /// the library has no algorithm for it (odd sizes, unaligned rows).
   bool multiply(const Rows& x, const Rows& w, const Scales& scales, const Ending& ending,
                 const Rows& out);
 
@@ -53,14 +53,14 @@ class CudaBlas {
   };
 
   /// out [m, n] = alpha * a [m, k] b for each head and picture, with b stored as [n, k] (`b_is_nk`:
-  /// q k^T) or as [k, n] (weights x values). a, b: both f32 or both bf16; out: f32, or bf16 for bf16
-  /// inputs. Any sizes and strides. A picture's bytes do not depend on the batch.
+  /// q k^T) or as [k, n] (weights x values). a, b: both f32 or both bf16; out: f32, or bf16 for
+  /// bf16 inputs. Any sizes and strides. A picture's bytes do not depend on the batch.
   void matmul_batched(const Heads& a, const Heads& b, bool b_is_nk, const Heads& out, int64_t m,
                       int64_t n, int64_t k, int64_t heads, int64_t batch, float alpha);
 
   /// Everything that decides which algorithms can run, but for the pointers.
   struct Shape {
-    int64_t m = 0, n = 0, k = 0;           ///< rows of out, columns of out, sum
+    int64_t m = 0, n = 0, k = 0;                 ///< rows of out, columns of out, sum
     int64_t lda = 0, ldb = 0, ldc = 0, ldd = 0;  ///< row strides: x, w, residual, out
     int64_t heads = 1, stride_a = 0, stride_b = 0, stride_d = 0;
     DType in = DType::bf16, out = DType::bf16;

@@ -53,8 +53,7 @@ struct Operands {
 // sums are added in the warps' order. Within a turn a thread multiplies whatever 8 terms it loaded
 // from the weight with the same 8 of x: which of the mma's terms they are does not matter to a sum.
 template <int kTiles>
-__global__ void __launch_bounds__(kWarps * 32)
-    few_rows_kernel(Operands p, Ending<bf16> ending) {
+__global__ void __launch_bounds__(kWarps * 32) few_rows_kernel(Operands p, Ending<bf16> ending) {
   __shared__ float partial[kWarps][kOutputs][kTiles * kRows];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int group = lane / 4, quarter = lane % 4;

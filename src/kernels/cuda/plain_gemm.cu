@@ -12,7 +12,9 @@ constexpr int kTile = 16;
 // Where the matrices of a batch lie: element (row, col) of matrix b.
 struct Strides {
   int64_t batch, row, col;
-  __device__ int64_t at(int64_t b, int64_t r, int64_t c) const { return b * batch + r * row + c * col; }
+  __device__ int64_t at(int64_t b, int64_t r, int64_t c) const {
+    return b * batch + r * row + c * col;
+  }
 };
 
 struct Size {
@@ -37,8 +39,7 @@ __global__ void plain_kernel(const In* x, Strides x_at, const In* w, Strides w_a
   Value sum = 0;
   for (int64_t begin = 0; begin < size.k; begin += kTile) {
     const bool inside = begin + tx < size.k;
-    x_tile[ty][tx] =
-        inside && row < size.m ? value(x[x_at.at(batch, row, begin + tx)]) : Value{0};
+    x_tile[ty][tx] = inside && row < size.m ? value(x[x_at.at(batch, row, begin + tx)]) : Value{0};
     w_tile[ty][tx] =
         inside && first + ty < size.n ? value(w[w_at.at(batch, first + ty, begin + tx)]) : Value{0};
     __syncthreads();

@@ -11,9 +11,9 @@ struct RowScales {
   bool one_for_all = false;       ///< of x: one per matrix of the batch
 };
 
-/// out [batch, rows, out] = epilogue(x_scale * w_scale * x [batch, rows, in] w [1, out, in]^T). x and
-/// w: both f32, bf16, i8 or e4m3; out: f32 or bf16, the type of the epilogue's operands. Each sum
-/// is taken in the order of its terms, in f32, or in s32 for i8.
+/// out [batch, rows, out] = epilogue(x_scale * w_scale * x [batch, rows, in] w [1, out, in]^T). x
+/// and w: both f32, bf16, i8 or e4m3; out: f32 or bf16, the type of the epilogue's operands. Each
+/// sum is taken in the order of its terms, in f32, or in s32 for i8.
 void plain_gemm(CudaKernels& kernels, const Rows& x, const Rows& w, const RowScales& x_scale,
                 const RowScales& w_scale, const Epilogue& epilogue, const Rows& out);
 
