@@ -35,8 +35,23 @@ struct KernelSet {
   KernelFunction bias, gelu, residual;
 };
 
+constexpr KernelSet kLarge = {gemm_s8_bias, gemm_s8_gelu, gemm_s8_residual};
+constexpr KernelSet kSmall = {gemm_s8_small_bias, gemm_s8_small_gelu, gemm_s8_small_residual};
+constexpr KernelSet kSparse = {gemm_s8_sparse_bias, gemm_s8_sparse_gelu, gemm_s8_sparse_residual};
+
+// Whether small tiles are done sooner: each takes about 5/8 of a large one's time, and there are
+// twice as many to go round.
+bool prefers_small(const S8Product& product) {
+  const auto rounds = [&product](int64_t columns) {
+    const int64_t tiles =
+        (product.m + kS8TileRows - 1) / kS8TileRows * ((product.n + columns - 1) / columns);
+    return (tiles + product.multiprocessors - 1) / product.multiprocessors;
+  };
+  return 5 * rounds(kS8SmallTileColumns) < 8 * rounds(kS8TileColumns);
+}
+
 // `product` has the weight; the rest of it is filled in.
-bool multiply(CudaKernels& kernels, const KernelSet& set, const Rows& x, const float* x_scale,
+bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_scale,
               S8Product product, const Epilogue& epilogue, const Rows& out) {
   const Tensor& bias = epilogue.bias;
   const auto vector = [](const void* data) {
@@ -52,7 +67,7 @@ bool multiply(CudaKernels& kernels, const KernelSet& set, const Rows& x, const f
       is_one_matrix(epilogue.residual)) {
     Epilogue same = epilogue;
     same.residual = as_one_matrix(epilogue.residual);
-    return multiply(kernels, set, as_one_matrix(x), x_scale, product, same, as_one_matrix(out));
+    return multiply(kernels, sparse, as_one_matrix(x), x_scale, product, same, as_one_matrix(out));
   }
   product.m = static_cast<int>(x.rows);
   product.n = static_cast<int>(out.cols);
@@ -63,6 +78,7 @@ bool multiply(CudaKernels& kernels, const KernelSet& set, const Rows& x, const f
   product.out_stride = out.row_stride;
   product.multiprocessors = kernels.multiprocessors();
   product.stream = kernels.stream();
+  const KernelSet& set = sparse ? kSparse : prefers_small(product) ? kSmall : kLarge;
   const KernelFunction kernel = epilogue.act == Act::gelu_tanh ? set.gelu
                                 : epilogue.residual.empty()    ? set.bias
                                                                : set.residual;
@@ -104,8 +120,7 @@ bool gemm_s8(CudaKernels& kernels, const Rows& x, const float* x_scale, const S8
   product.w = w.codes.row<const int8_t>(0, 0);
   product.w_stride = w.codes.row_stride;
   product.w_scale = w.scale;
-  static constexpr KernelSet kDense = {gemm_s8_bias, gemm_s8_gelu, gemm_s8_residual};
-  return multiply(kernels, kDense, x, x_scale, product, epilogue, out);
+  return multiply(kernels, false, x, x_scale, product, epilogue, out);
 }
 
 bool sparse_s8_takes(int64_t out, int64_t in) { return out % 8 == 0 && in % kMetadataColumns == 0; }
@@ -136,9 +151,7 @@ bool gemm_s8_sparse(CudaKernels& kernels, const Rows& x, const float* x_scale,
   product.w = w.values.data<int8_t>();
   product.metadata = static_cast<const uint8_t*>(w.metadata.raw());
   product.w_scale = w.scale;
-  static constexpr KernelSet kSparse = {gemm_s8_sparse_bias, gemm_s8_sparse_gelu,
-                                        gemm_s8_sparse_residual};
-  return multiply(kernels, kSparse, x, x_scale, product, epilogue, out);
+  return multiply(kernels, true, x, x_scale, product, epilogue, out);
 }
 
 }  // namespace fluxq::cuda

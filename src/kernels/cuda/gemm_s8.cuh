@@ -176,5 +176,9 @@ struct Kernel {
 template <typename Ending, bool kSparse>
 using Large = Kernel<Ending, kSparse, cute::Shape<Int<128>, Int<256>, Int<128>>,
                      cute::Shape<Int<2>, _1, _1>, Cooperative>;
+/// Half of it, for products that would leave multiprocessors without a tile.
+template <typename Ending>
+using Small = Kernel<Ending, false, cute::Shape<Int<128>, Int<128>, Int<128>>,
+                     cute::Shape<Int<2>, _1, _1>, Pingpong>;
 
 }  // namespace fluxq::cuda::s8
