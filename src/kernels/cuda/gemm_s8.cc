@@ -50,6 +50,12 @@ bool prefers_small(const S8Product& product) {
   return 5 * rounds(kS8SmallTileColumns) < 8 * rounds(kS8TileColumns);
 }
 
+bool fuses_all(const Epilogue& epilogue) {
+  if (epilogue.gate.empty() && epilogue.residual.empty())
+    return epilogue.act == Act::none || gemm_s8_fuses_act(epilogue);
+  return gemm_s8_fuses_residual(epilogue);
+}
+
 // `product` has the weight; the rest of it is filled in.
 bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_scale,
               S8Product product, const Epilogue& epilogue, const Rows& out) {
@@ -60,7 +66,7 @@ bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_s
   if (x.cols % kVectorBytes != 0 || out.cols % 8 != 0 || !aligned(x) || !aligned(out) ||
       !aligned(epilogue.residual) || !vector(bias.raw()) || !vector(epilogue.gate.data) ||
       !vector(x_scale) || !vector(product.w_scale) ||
-      (epilogue.gate.batch > 1 && epilogue.gate.batch_stride % 8 != 0))
+      (epilogue.gate.batch > 1 && epilogue.gate.batch_stride % 8 != 0) || !fuses_all(epilogue))
     return false;
   // One product for all pictures where nothing differs from one to the next.
   if (x.batch > 1 && epilogue.gate.empty() && is_one_matrix(x) && is_one_matrix(out) &&

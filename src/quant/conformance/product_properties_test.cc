@@ -202,7 +202,7 @@ Failures multiplies_what_is_stored(const Subject& subject) {
             multiply(subject, *kernels, run), {}, failures);
   }
 
-  constexpr int64_t kBatch = 2, kRows = 9, kIn = 256, kOut = 24;
+  constexpr int64_t kBatch = 2, kRows = 9, kIn = 256, kOut = 48;
   const Tensor plain_input = noise(stream, kBatch * kRows, kIn, 23);
   const Tensor plain_weight = noise(DType::bf16, kOut, kIn, 24, 0.05f);
   const PackedWeight normal = scheme.pack(plain_weight, "w");
@@ -249,7 +249,7 @@ Failures multiplies_what_is_stored(const Subject& subject) {
 }
 
 Failures splits_columns(const Subject& subject) {
-  constexpr int64_t kRows = 5, kIn = 384, kOut = 20;
+  constexpr int64_t kRows = 5, kIn = 384, kOut = 32;
   const Scheme& scheme = subject.scheme;
   const auto kernels = subject.kernels(2);
   Failures failures;
@@ -307,7 +307,7 @@ Failures joins_outputs(const Subject& subject) {
 }
 
 Failures keeps_nan_in_its_place(const Subject& subject) {
-  constexpr int64_t kBatch = 3, kRows = 4, kIn = 128, kOut = 10, kBad = 6;  // row 2 of sample 1
+  constexpr int64_t kBatch = 3, kRows = 4, kIn = 128, kOut = 16, kBad = 6;  // row 2 of sample 1
   const auto kernels = subject.kernels(2);
   Failures failures;
   const PackedWeight weight = subject.scheme.pack(noise(DType::bf16, kOut, kIn, 51), "w");
@@ -347,7 +347,7 @@ Failures does_not_depend_on_threads(const Subject& subject) {
 }
 
 Failures does_not_depend_on_the_batch(const Subject& subject) {
-  constexpr int64_t kBatch = 3, kIn = 256, kOut = 40;
+  constexpr int64_t kBatch = 3, kIn = 256, kOut = 48;
   const PackedWeight weight = subject.scheme.pack(noise(DType::bf16, kOut, kIn, 71), "w");
   const auto kernels = subject.kernels(2);
   Failures failures;

@@ -140,8 +140,11 @@ void Sparse24Int8DqCuda::matmul(const Prepared& input, const DeviceWeight& weigh
     multiply_s8(kernels_, input, packed.dense, epilogue, out);
   } else if (!cuda::gemm_s8_sparse(kernels_, input.codes, input.scale.data<float>(), *packed.sparse,
                                    epilogue, out)) {
-    fail(ErrorCode::internal, "sparse24-int8dq: rows of {} outputs are not aligned to 16 bytes",
-         packed.out);
+    fail(
+        ErrorCode::internal,
+        "sparse24-int8dq: a product to {} outputs whose rows are not aligned to 16 bytes, or whose "
+        "epilogue its kernels do not fuse",
+        packed.out);
   }
 }
 
