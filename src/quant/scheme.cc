@@ -89,6 +89,13 @@ const Scheme& find_scheme(std::string_view name) {
        fmt::join(names, ", "), did_you_mean(name, names));
 }
 
+std::unique_ptr<SchemeKernels> on_device(const Scheme& scheme, Kernels& kernels, MakeKernels cpu,
+                                         MakeKernels cuda) {
+  const MakeKernels make = kernels.device() == Device::cuda ? cuda : cpu;
+  if (!make) fail_no_kernels(scheme, kernels.device());
+  return make(kernels);
+}
+
 void fail_no_kernels(const Scheme& scheme, Device device) {
   std::vector<const Scheme*> able;
   for (const Scheme* other : all_schemes()) {

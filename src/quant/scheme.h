@@ -65,6 +65,13 @@ struct FusedParts {
   bool bias = false, act = false, gate = false, residual = false;
 };
 
+/// Roundings of a kernel's arithmetic beyond those of f32 and the one to the stream's dtype,
+/// relative to the number that is rounded.
+struct KernelRounding {
+  double sum = 0x1p-24;   ///< of each addition to a product's sum
+  double gated_bias = 0;  ///< of gate * bias, where they are multiplied before the product
+};
+
 /// A scheme on one device. Scratch comes from the device's arena: what prepare() returns lives
 /// until the caller's scope ends.
 class SchemeKernels {
@@ -75,6 +82,7 @@ class SchemeKernels {
   virtual FusedParts fused() const = 0;
   /// The parts of this epilogue that one matmul() fuses: where a kernel cannot do all combinations.
   virtual FusedParts fused(const Epilogue& /*wanted*/) const { return fused(); }
+  virtual KernelRounding rounding() const { return {}; }
   /// Packs a weight [out, in] that lies on the device, in the stream's dtype, to the very parts of
   /// Scheme::pack(), left on the device. Error(numeric) naming `name` for NaN and Inf. Nothing
   /// where weights are packed on the host.
@@ -133,7 +141,7 @@ class Scheme {
   /// there.
   virtual std::unique_ptr<SchemeKernels> on(Kernels& kernels) const = 0;
   /// Whether the scheme has kernels for the device, in builds that have the device.
-  virtual bool runs_on(Device device) const = 0;
+  virtual bool runs_on(Device /*device*/) const { return true; }
 };
 
 /// All schemes, in the order of documents: f32, bf16, then the quantized ones.
@@ -141,6 +149,22 @@ std::span<const Scheme* const> all_schemes();
 
 /// Error(unsupported): `scheme` has no kernels for `device`; names the schemes that have.
 [[noreturn]] void fail_no_kernels(const Scheme& scheme, Device device);
+
+/// Makes a scheme's kernels on its device.
+using MakeKernels = std::unique_ptr<SchemeKernels> (*)(Kernels& kernels);
+template <typename OnDevice>
+std::unique_ptr<SchemeKernels> make_kernels(Kernels& kernels) {
+  return std::make_unique<OnDevice>(kernels);
+}
+/// What `Scheme::on` returns: made by the one for the kernels' device; Error(unsupported) where
+/// that is null. FLUXQ_IF_CUDA(make) is null in builds without CUDA, which have no such function.
+std::unique_ptr<SchemeKernels> on_device(const Scheme& scheme, Kernels& kernels, MakeKernels cpu,
+                                         MakeKernels cuda);
+#ifdef FLUXQ_CUDA
+#define FLUXQ_IF_CUDA(make) (make)
+#else
+#define FLUXQ_IF_CUDA(make) nullptr
+#endif
 
 /// The scheme of that name, or Error(bad_argument) naming near matches and the list.
 const Scheme& find_scheme(std::string_view name);

@@ -18,8 +18,7 @@ class Bf16Cpu final : public CpuGemmScheme {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> Bf16Scheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<Bf16Cpu>(kernels);
+  return on_device(*this, kernels, make_kernels<Bf16Cpu>, FLUXQ_IF_CUDA(bf16_on_cuda));
 }
 
 }  // namespace fluxq

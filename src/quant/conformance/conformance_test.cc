@@ -1,6 +1,8 @@
 /// Every registered scheme on every device through every promise.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "quant/conformance/properties.h"
 
 namespace fluxq::conformance {
@@ -16,6 +18,25 @@ TEST_P(Conformance, OnTheCpu) {
   for (const std::string& failure : property.check({*scheme, make_cpu_kernels}))
     ADD_FAILURE() << failure;
 }
+
+#ifdef FLUXQ_CUDA
+// Skipped where there is no GPU, unless one is asked for: FLUXQ_REQUIRE_GPU=1.
+TEST_P(Conformance, OnTheGpu) {
+  try {
+    (void)make_cuda_kernels();
+  } catch (const Error& error) {
+    const char* required = std::getenv("FLUXQ_REQUIRE_GPU");
+    const bool absent =
+        error.code() == ErrorCode::no_device || error.code() == ErrorCode::driver_too_old;
+    if (!absent || (required && std::string_view(required) == "1")) throw;
+    GTEST_SKIP() << error.what();
+  }
+  const auto& [scheme, property] = GetParam();
+  ASSERT_TRUE(scheme->runs_on(Device::cuda));
+  const auto kernels = [](int) { return make_cuda_kernels(); };
+  for (const std::string& failure : property.check({*scheme, kernels})) ADD_FAILURE() << failure;
+}
+#endif
 
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
   std::string name = std::get<0>(info.param)->info().name + "_";

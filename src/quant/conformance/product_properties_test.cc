@@ -22,6 +22,7 @@ Tensor on_device(Kernels& kernels, const Tensor& tensor, int64_t batch) {
 struct Result {
   std::vector<float> input;   // [batch, rows, in]
   std::vector<float> output;  // [batch, rows, out], rounded to the stream's dtype
+  KernelRounding rounding = {};
 };
 
 struct Run {
@@ -43,7 +44,7 @@ Result multiply(const Subject& subject, Kernels& kernels, const Run& run) {
   const Prepared prepared = on->prepare(plain(x));
   on->matmul(prepared, *weight, run.epilogue, out);
   kernels.synchronize();
-  return {on->dequantize(prepared), to_floats(kernels.download(out))};
+  return {on->dequantize(prepared), to_floats(kernels.download(out)), on->rounding()};
 }
 
 double activated(Act act, double v) {
@@ -69,11 +70,11 @@ struct Ending {
   std::vector<float> bias, gate, residual;
 };
 
-// Compares with sum_i input[i] * weight[i] in double and its ending. What may differ: a float sum
-// of n products, each rounded, is off by at most (n + 8) 2^-24 sum |product| whatever its order
-// (the 8: scales); dot products of bf16 may drop subnormal numbers, which costs 2^-126 times the
-// other factor; the ending rounds a few times in float and once to the stream's dtype; no
-// activation is steeper than 1.2.
+// Compares with sum_i input[i] * weight[i] in double and its ending. What may differ: a sum of n
+// products, each addition rounded by 2^-24 (or what the kernel declares), is off by at most (n + 8)
+// 2^-24 sum |product| whatever its order (the 8: scales); dot products of bf16 may drop subnormal
+// numbers, which costs 2^-126 times the other factor; the ending rounds a few times in float and
+// once to the stream's dtype; no activation is steeper than 1.2.
 void compare(const std::string& what, const Subject& subject, const Run& run, const Result& got,
              const Ending& ending, Failures& failures) {
   const int64_t in_all = run.weight->in, out = run.weight->out;
@@ -91,7 +92,8 @@ void compare(const std::string& what, const Subject& subject, const Run& run, co
         magnitude += std::abs(a * w);
         factors += 1 + std::abs(a) + std::abs(w);
       }
-      double allowed = static_cast<double>(in + 8) * 0x1p-24 * magnitude + 0x1p-126 * factors;
+      double allowed =
+          static_cast<double>(in + 8) * got.rounding.sum * magnitude + 0x1p-126 * factors;
       const auto at = static_cast<size_t>(r * out + o);
       const double bias = ending.bias.empty() ? 0 : ending.bias[static_cast<size_t>(o)];
       const double biased = sum + bias;
@@ -103,6 +105,7 @@ void compare(const std::string& what, const Subject& subject, const Run& run, co
       const double residual = ending.residual.empty() ? 0 : ending.residual[at];
       const double expected = residual + gate * active;
       allowed = std::abs(gate) * allowed + 0x1p-22 * (std::abs(residual) + std::abs(gate * active));
+      if (!ending.gate.empty()) allowed += got.rounding.gated_bias * std::abs(gate * bias);
       allowed += last * (std::abs(expected) + allowed);
       const double error = std::abs(got.output[at] - expected);
       if (error <= allowed) continue;  // false for NaN
@@ -189,8 +192,9 @@ Failures multiplies_what_is_stored(const Subject& subject) {
   struct Size {
     int64_t batch, rows, in, out;
   };
-  for (const Size& s : {Size{1, 1, 128, 1}, Size{2, 3, 128, 5}, Size{1, 17, 256, 129},
-                        Size{1, 2, 7, 3}, Size{1, 1, 1, 1}, Size{3, 1, 132, 40}}) {
+  for (const Size& s :
+       {Size{1, 1, 128, 1}, Size{2, 3, 128, 5}, Size{1, 17, 256, 129}, Size{1, 2, 7, 3},
+        Size{1, 1, 1, 1}, Size{3, 1, 132, 40}, Size{70, 1, 136, 40}, Size{2, 150, 384, 272}}) {
     if (scheme.refuses(s.out, s.in)) continue;
     const PackedWeight weight = scheme.pack(noise(DType::bf16, s.out, s.in, 21, 0.05f), "w");
     const Run run = {noise(stream, s.batch * s.rows, s.in, 22), s.batch, &weight};
@@ -198,7 +202,7 @@ Failures multiplies_what_is_stored(const Subject& subject) {
             multiply(subject, *kernels, run), {}, failures);
   }
 
-  constexpr int64_t kBatch = 2, kRows = 9, kIn = 256, kOut = 24;
+  constexpr int64_t kBatch = 2, kRows = 9, kIn = 256, kOut = 48;
   const Tensor plain_input = noise(stream, kBatch * kRows, kIn, 23);
   const Tensor plain_weight = noise(DType::bf16, kOut, kIn, 24, 0.05f);
   const PackedWeight normal = scheme.pack(plain_weight, "w");
@@ -220,14 +224,11 @@ Failures multiplies_what_is_stored(const Subject& subject) {
   const Tensor residual = noise(stream, kBatch * kRows, kOut, 33).reshaped({kBatch, kRows, kOut});
   const Tensor bias_there = kernels->upload(bias), gate_there = kernels->upload(gate),
                residual_there = kernels->upload(residual);
-  const FusedParts fused = scheme.on(*kernels)->fused();
+  const auto on = scheme.on(*kernels);
   for (Act act :
        {Act::none, Act::gelu_tanh, Act::gelu_erf, Act::quick_gelu, Act::relu, Act::silu}) {
     for (int parts = 0; parts < 8; ++parts) {
       const bool has_bias = parts & 1, has_gate = parts & 2, has_residual = parts & 4;
-      if ((has_bias && !fused.bias) || (act != Act::none && !fused.act) ||
-          (has_gate && !fused.gate) || (has_residual && !fused.residual))
-        continue;
       Run run = {plain_input, kBatch, &normal};
       Ending ending;
       ending.act = run.epilogue.act = act;
@@ -235,6 +236,10 @@ Failures multiplies_what_is_stored(const Subject& subject) {
       if (has_gate) run.epilogue.gate = gate_there, ending.gate = to_floats(gate);
       if (has_residual)
         run.epilogue.residual = residual_there, ending.residual = to_floats(residual);
+      const FusedParts fused = on->fused(run.epilogue);
+      if ((has_bias && !fused.bias) || (act != Act::none && !fused.act) ||
+          (has_gate && !fused.gate) || (has_residual && !fused.residual))
+        continue;
       compare(fmt::format("epilogue: act {}{}{}{}", static_cast<int>(act), has_bias ? " bias" : "",
                           has_gate ? " gate" : "", has_residual ? " residual" : ""),
               subject, run, multiply(subject, *kernels, run), ending, failures);
@@ -244,7 +249,7 @@ Failures multiplies_what_is_stored(const Subject& subject) {
 }
 
 Failures splits_columns(const Subject& subject) {
-  constexpr int64_t kRows = 5, kIn = 384, kOut = 20;
+  constexpr int64_t kRows = 5, kIn = 384, kOut = 32;
   const Scheme& scheme = subject.scheme;
   const auto kernels = subject.kernels(2);
   Failures failures;
@@ -258,8 +263,51 @@ Failures splits_columns(const Subject& subject) {
   return failures;
 }
 
+Failures joins_outputs(const Subject& subject) {
+  constexpr int64_t kBatch = 2, kRows = 12, kIn = 256;
+  const std::vector<int64_t> outs = {16, 40, 24};
+  const Scheme& scheme = subject.scheme;
+  const auto kernels = subject.kernels(2);
+  const auto on = scheme.on(*kernels);
+  std::vector<PackedWeight> packed;
+  std::vector<std::shared_ptr<DeviceWeight>> loaded;
+  int64_t all = 0;
+  for (const int64_t out : outs) {
+    const auto seed = static_cast<uint64_t>(out);
+    // Of different sizes, so that a scale of one would not do for another.
+    packed.push_back(
+        scheme.pack(noise(DType::bf16, out, kIn, seed, 0.01f * static_cast<float>(out)), "w"));
+    loaded.push_back(on->load(packed.back(), 0, kIn));
+    all += out;
+  }
+  const auto joined = on->join(loaded);
+  if (!joined) return {};
+  if (joined->out != all || joined->in != kIn)
+    return {fmt::format("joined to [{}, {}]", joined->out, joined->in)};
+  const Tensor host = noise(scheme.stream(), kBatch * kRows, kIn, 43);
+  const Tensor x = on_device(*kernels, host, kBatch);
+  const Tensor y = kernels->allocate(scheme.stream(), {kBatch, kRows, all});
+  Arena::Scope scope(kernels->arena());
+  const Prepared prepared = on->prepare(plain(x));
+  on->matmul(prepared, *joined, {}, y);
+  const std::vector<float> product = to_floats(kernels->download(y));
+  Failures failures;
+  int64_t begin = 0;
+  for (size_t i = 0; i < outs.size(); ++i) {
+    Result its = {on->dequantize(prepared), {}, on->rounding()};
+    for (int64_t r = 0; r < kBatch * kRows; ++r) {
+      const std::vector<float> columns = part(product, r * all + begin, outs[i]);
+      its.output.insert(its.output.end(), columns.begin(), columns.end());
+    }
+    compare(fmt::format("part {} of joined weights", i), subject, {host, kBatch, &packed[i]}, its,
+            {}, failures);
+    begin += outs[i];
+  }
+  return failures;
+}
+
 Failures keeps_nan_in_its_place(const Subject& subject) {
-  constexpr int64_t kBatch = 3, kRows = 4, kIn = 128, kOut = 10, kBad = 6;  // row 2 of sample 1
+  constexpr int64_t kBatch = 3, kRows = 4, kIn = 128, kOut = 16, kBad = 6;  // row 2 of sample 1
   const auto kernels = subject.kernels(2);
   Failures failures;
   const PackedWeight weight = subject.scheme.pack(noise(DType::bf16, kOut, kIn, 51), "w");
@@ -299,22 +347,24 @@ Failures does_not_depend_on_threads(const Subject& subject) {
 }
 
 Failures does_not_depend_on_the_batch(const Subject& subject) {
-  constexpr int64_t kBatch = 3, kRows = 21, kIn = 256, kOut = 40;
+  constexpr int64_t kBatch = 3, kIn = 256, kOut = 48;
   const PackedWeight weight = subject.scheme.pack(noise(DType::bf16, kOut, kIn, 71), "w");
   const auto kernels = subject.kernels(2);
-  // Samples of different sizes, so that a shared scale would show.
-  const Tensor x =
-      matrix(subject.scheme.stream(), kBatch * kRows, kIn, 72,
-             [](float n, int64_t r, int64_t) { return n * static_cast<float>(1 + r / kRows); });
-  const Result all = multiply(subject, *kernels, {x, kBatch, &weight});
   Failures failures;
-  for (int64_t b = 0; b < kBatch; ++b) {
-    const Result alone =
-        multiply(subject, *kernels, {x.slice(b * kRows, (b + 1) * kRows), 1, &weight});
-    if (!same_bytes(alone.input, part(all.input, b * kRows * kIn, kRows * kIn)))
-      failures.push_back(fmt::format("sample {} is prepared to other bytes alone", b));
-    if (!same_bytes(alone.output, part(all.output, b * kRows * kOut, kRows * kOut)))
-      failures.push_back(fmt::format("sample {} is multiplied to other bytes alone", b));
+  for (const int64_t rows : {21, 1}) {
+    // Samples of different sizes, so that a shared scale would show.
+    const Tensor x = matrix(
+        subject.scheme.stream(), kBatch * rows, kIn, 72,
+        [rows](float n, int64_t r, int64_t) { return n * static_cast<float>(1 + r / rows); });
+    const Result all = multiply(subject, *kernels, {x, kBatch, &weight});
+    for (int64_t b = 0; b < kBatch; ++b) {
+      const Result alone =
+          multiply(subject, *kernels, {x.slice(b * rows, (b + 1) * rows), 1, &weight});
+      if (!same_bytes(alone.input, part(all.input, b * rows * kIn, rows * kIn)))
+        failures.push_back(fmt::format("sample {} is prepared to other bytes alone", b));
+      if (!same_bytes(alone.output, part(all.output, b * rows * kOut, rows * kOut)))
+        failures.push_back(fmt::format("sample {} is multiplied to other bytes alone", b));
+    }
   }
   return failures;
 }

@@ -44,6 +44,14 @@ Failures multiplies_what_is_stored(const Subject& subject);
 /// A weight loaded in two windows of columns gives, for each, the product with these columns.
 Failures splits_columns(const Subject& subject);
 
+/// A weight joined of several gives the outputs of each, side by side. Nothing is asked of schemes
+/// that do not join.
+Failures joins_outputs(const Subject& subject);
+
+/// A weight packed on the device has the bytes of Scheme::pack, and a NaN in it is refused alike.
+/// Nothing is asked of devices that do not pack.
+Failures packs_alike_on_the_device(const Subject& subject);
+
 /// NaN and Inf in a weight: Error(numeric) with the weight's name and the element's index.
 Failures refuses_weights_without_a_number(const Subject& subject);
 
@@ -71,6 +79,8 @@ inline constexpr Property kProperties[] = {
     {"prepares_within_bound", prepares_within_bound},
     {"multiplies_what_is_stored", multiplies_what_is_stored},
     {"splits_columns", splits_columns},
+    {"joins_outputs", joins_outputs},
+    {"packs_alike_on_the_device", packs_alike_on_the_device},
     {"refuses_weights_without_a_number", refuses_weights_without_a_number},
     {"keeps_nan_in_its_place", keeps_nan_in_its_place},
     {"does_not_depend_on_threads", does_not_depend_on_threads},

@@ -37,6 +37,8 @@ enum class Defect : uint8_t {
   multiplies_in_bf16,
   loads_from_column_zero,
   ignores_column_count,
+  joins_in_reverse,
+  packs_otherwise_on_the_device,
   turns_nan_to_zero,
   spreads_nan_over_batch,
   depends_on_threads,
@@ -75,6 +77,26 @@ class ToyKernels final : public SchemeKernels {
     loaded->out = weight.out;
     loaded->in = in_count;
     return loaded;
+  }
+
+  std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
+    PackedWeight packed = scheme_.pack(weight, name);
+    if (defect_ == Defect::packs_otherwise_on_the_device) packed.parts[0].data<int8_t>()[0] ^= 1;
+    return packed;
+  }
+
+  std::shared_ptr<DeviceWeight> join(
+      std::span<const std::shared_ptr<DeviceWeight>> weights) override {
+    auto joined = std::make_shared<ToyWeight>();
+    std::vector<std::shared_ptr<DeviceWeight>> order(weights.begin(), weights.end());
+    if (defect_ == Defect::joins_in_reverse) std::ranges::reverse(order);
+    for (const auto& weight : order) {
+      const auto& values = static_cast<const ToyWeight&>(*weight).values;
+      joined->values.insert(joined->values.end(), values.begin(), values.end());
+      joined->out += weight->out;
+      joined->in = weight->in;
+    }
+    return joined;
   }
 
   Prepared prepare(const Producer& input) override {
@@ -263,7 +285,6 @@ class Toy final : public Scheme {
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override {
     return std::make_unique<ToyKernels>(*this, kernels, defect_);
   }
-  bool runs_on(Device) const override { return true; }
 
  private:
   Defect defect_;
@@ -313,6 +334,8 @@ TEST(ToyScheme, EachDefectBreaksItsPromise) {
       {Defect::multiplies_in_bf16, "multiplies_what_is_stored"},
       {Defect::loads_from_column_zero, "splits_columns"},
       {Defect::ignores_column_count, "splits_columns"},
+      {Defect::joins_in_reverse, "joins_outputs"},
+      {Defect::packs_otherwise_on_the_device, "packs_alike_on_the_device"},
       {Defect::turns_nan_to_zero, "keeps_nan_in_its_place"},
       {Defect::spreads_nan_over_batch, "keeps_nan_in_its_place"},
       {Defect::depends_on_threads, "does_not_depend_on_threads"},

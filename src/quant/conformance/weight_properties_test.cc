@@ -1,5 +1,6 @@
 // The promises about stored weights.
 #include <algorithm>
+#include <cstring>
 
 #include "quant/conformance/properties.h"
 
@@ -167,6 +168,34 @@ Failures refuses_corrupt_parts(const Subject& subject) {
       refuse(fmt::format("{} with a {}", spec.name, value), with_part(part));
     }
   }
+  return failures;
+}
+
+Failures packs_alike_on_the_device(const Subject& subject) {
+  const Scheme& scheme = subject.scheme;
+  const auto kernels = subject.kernels(2);
+  const auto on = scheme.on(*kernels);
+  Failures failures;
+  for (const auto& [name, weight] : difficult(scheme.stream(), kOut, kIn, 6, kLargestWeight)) {
+    const std::optional<PackedWeight> there = on->pack(kernels->upload(weight), name);
+    if (!there) return {};
+    const PackedWeight here = scheme.pack(weight, name);
+    if (there->out != here.out || there->in != here.in || there->parts.size() != here.parts.size())
+      return {fmt::format("{}: [{}, {}] in {} parts", name, there->out, there->in,
+                          there->parts.size())};
+    for (size_t i = 0; i < here.parts.size(); ++i) {
+      const Tensor part = kernels->download(there->parts[i]);
+      if (part.dtype() != here.parts[i].dtype() || part.shape() != here.parts[i].shape() ||
+          std::memcmp(part.raw(), here.parts[i].raw(), static_cast<size_t>(part.bytes())) != 0)
+        failures.push_back(fmt::format("{}: part {} is not the host's", name, i));
+    }
+  }
+  const Tensor weight = noise(scheme.stream(), kOut, kIn, 7);
+  set_float(weight, 2 * kIn + 5, NAN);
+  const Tensor there = kernels->upload(weight);
+  const std::string thrown = thrown_by([&] { on->pack(there, "blocks.7.proj"); });
+  expect_error("a NaN", thrown, "numeric", "blocks.7.proj", failures);
+  expect_error("a NaN", thrown, "numeric", "[2, 5]", failures);
   return failures;
 }
 

@@ -18,8 +18,7 @@ class F32Cpu final : public CpuGemmScheme {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> F32Scheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<F32Cpu>(kernels);
+  return on_device(*this, kernels, make_kernels<F32Cpu>, FLUXQ_IF_CUDA(f32_on_cuda));
 }
 
 }  // namespace fluxq

@@ -15,7 +15,9 @@ class F32Scheme final : public Scheme {
   std::vector<float> pack_bound(const Tensor& weight) const override;
   StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
-  bool runs_on(Device device) const override { return device == Device::cpu; }
 };
+
+/// On the GPU (cuda.cc).
+std::unique_ptr<SchemeKernels> f32_on_cuda(Kernels& kernels);
 
 }  // namespace fluxq

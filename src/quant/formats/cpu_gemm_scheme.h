@@ -10,6 +10,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/row_values.h"
 #include "kernels/cpu/scratch.h"
+#include "quant/formats/prepared.h"
 #include "quant/scheme.h"
 
 namespace fluxq {
@@ -41,10 +42,6 @@ class CpuGemmScheme : public SchemeKernels {
  private:
   GemmType type_;
 };
-
-/// prepare() of a scheme that does not quantize its input: the producer's value in `stream`, or the
-/// producer's own tensor when it is nothing more.
-Prepared prepare_as_is(CpuKernels& kernels, const Producer& input, DType stream);
 
 /// prepare() of a scheme with one scale per token: quantize(x, count, codes) fills a row's codes
 /// from floats that hold bf16 values and returns its scale. Rows go from the producer to their

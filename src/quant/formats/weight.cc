@@ -67,13 +67,14 @@ std::vector<float> row_bounds(const Tensor& matrix, void (*bounds)(const float*,
   return all;
 }
 
-PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in) {
+PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in,
+                         const std::function<Tensor(DType, Shape)>& allocate) {
   if (const auto reason = scheme.refuses(out, in))
     fail(ErrorCode::unsupported, "scheme {} cannot pack a weight [{}, {}]: {}", scheme.info().name,
          out, in, *reason);
   PackedWeight packed{out, in, {}};
   for (const PartSpec& spec : scheme.layout(out, in))
-    packed.parts.push_back(Tensor::on_host(spec.dtype, spec.shape));
+    packed.parts.push_back(allocate(spec.dtype, spec.shape));
   return packed;
 }
 

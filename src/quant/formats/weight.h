@@ -1,6 +1,7 @@
 /// What packing has in common: reading a weight's values, refusing what is no number.
 #pragma once
 
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -27,8 +28,9 @@ Tensor as_bf16_values(const Tensor& weight);
 std::vector<float> row_bounds(const Tensor& matrix,
                               void (*bounds)(const float* x, int64_t count, float* out));
 
-/// New host tensors for the parts that `scheme` declares. Error(unsupported) if it refuses the
-/// shape.
-PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in);
+/// New tensors, on the host unless `allocate` says otherwise, for the parts that `scheme` declares.
+/// Error(unsupported) if it refuses the shape.
+PackedWeight empty_parts(const Scheme& scheme, int64_t out, int64_t in,
+                         const std::function<Tensor(DType, Shape)>& allocate = Tensor::on_host);
 
 }  // namespace fluxq

@@ -57,8 +57,7 @@ Prepared Fp8DqCpu::prepare(const Producer& input) {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> Fp8DqScheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<Fp8DqCpu>(kernels);
+  return on_device(*this, kernels, make_kernels<Fp8DqCpu>, FLUXQ_IF_CUDA(fp8dq_on_cuda));
 }
 
 }  // namespace fluxq

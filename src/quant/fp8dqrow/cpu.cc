@@ -24,8 +24,7 @@ class Fp8DqRowCpu final : public CpuGemmScheme {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> Fp8DqRowScheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<Fp8DqRowCpu>(kernels);
+  return on_device(*this, kernels, make_kernels<Fp8DqRowCpu>, FLUXQ_IF_CUDA(fp8dqrow_on_cuda));
 }
 
 }  // namespace fluxq

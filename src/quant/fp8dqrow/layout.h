@@ -18,7 +18,9 @@ class Fp8DqRowScheme final : public Scheme {
   std::vector<float> input_bound(const Tensor& x) const override;
   StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
-  bool runs_on(Device device) const override { return device == Device::cpu; }
 };
+
+/// On the GPU (cuda.cc).
+std::unique_ptr<SchemeKernels> fp8dqrow_on_cuda(Kernels& kernels);
 
 }  // namespace fluxq

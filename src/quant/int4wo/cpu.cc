@@ -22,8 +22,7 @@ class Int4WoCpu final : public CpuGemmScheme {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> Int4WoScheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<Int4WoCpu>(kernels);
+  return on_device(*this, kernels, make_kernels<Int4WoCpu>, FLUXQ_IF_CUDA(int4wo_on_cuda));
 }
 
 }  // namespace fluxq

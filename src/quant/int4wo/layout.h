@@ -20,7 +20,9 @@ class Int4WoScheme final : public Scheme {
   std::vector<float> pack_bound(const Tensor& weight) const override;
   StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
-  bool runs_on(Device device) const override { return device == Device::cpu; }
 };
+
+/// On the GPU (cuda.cc).
+std::unique_ptr<SchemeKernels> int4wo_on_cuda(Kernels& kernels);
 
 }  // namespace fluxq

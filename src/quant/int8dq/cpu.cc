@@ -23,8 +23,7 @@ class Int8DqCpu final : public CpuGemmScheme {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> Int8DqScheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<Int8DqCpu>(kernels);
+  return on_device(*this, kernels, make_kernels<Int8DqCpu>, FLUXQ_IF_CUDA(int8dq_on_cuda));
 }
 
 }  // namespace fluxq

@@ -23,8 +23,8 @@ class Sparse24Int8DqCpu final : public CpuGemmScheme {
 }  // namespace
 
 std::unique_ptr<SchemeKernels> Sparse24Int8DqScheme::on(Kernels& kernels) const {
-  if (!runs_on(kernels.device())) fail_no_kernels(*this, kernels.device());
-  return std::make_unique<Sparse24Int8DqCpu>(kernels);
+  return on_device(*this, kernels, make_kernels<Sparse24Int8DqCpu>,
+                   FLUXQ_IF_CUDA(sparse24_int8dq_on_cuda));
 }
 
 }  // namespace fluxq

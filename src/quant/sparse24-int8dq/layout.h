@@ -21,7 +21,9 @@ class Sparse24Int8DqScheme final : public Scheme {
   std::vector<float> pack_bound(const Tensor& weight) const override;
   std::vector<float> input_bound(const Tensor& x) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;
-  bool runs_on(Device device) const override { return device == Device::cpu; }
 };
+
+/// On the GPU (cuda.cc).
+std::unique_ptr<SchemeKernels> sparse24_int8dq_on_cuda(Kernels& kernels);
 
 }  // namespace fluxq

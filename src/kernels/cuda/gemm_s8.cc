@@ -1,0 +1,163 @@
+#include "kernels/cuda/gemm_s8.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/gemm_s8_kernels.h"
+
+namespace fluxq::cuda {
+namespace {
+
+constexpr int64_t kVectorBytes = 16;   // alignment of all rows
+constexpr int64_t kMetadataRows = 64;  // stand together, 16 bytes each for 128 columns
+constexpr int64_t kMetadataColumns = 128, kMetadataBytes = kMetadataColumns / 8;
+
+bool aligned(const Rows& rows) {
+  const int64_t element = dtype_bytes(rows.dtype);
+  return rows.empty() || (reinterpret_cast<uintptr_t>(rows.data) % kVectorBytes == 0 &&
+                          rows.row_stride * element % kVectorBytes == 0 &&
+                          (rows.batch == 1 || rows.batch_stride * element % kVectorBytes == 0));
+}
+
+// The matrices of a batch that lie one after the other, as one matrix.
+bool is_one_matrix(const Rows& rows) {
+  return rows.empty() || rows.batch == 1 || rows.batch_stride == rows.rows * rows.row_stride;
+}
+Rows as_one_matrix(Rows rows) {
+  if (rows.empty()) return rows;
+  rows.rows *= rows.batch;
+  rows.batch = 1;
+  return rows;
+}
+
+using KernelFunction = const char* (*)(const S8Product&);
+struct KernelSet {
+  KernelFunction bias, gelu, residual;
+};
+
+constexpr KernelSet kLarge = {gemm_s8_bias, gemm_s8_gelu, gemm_s8_residual};
+constexpr KernelSet kSmall = {gemm_s8_small_bias, gemm_s8_small_gelu, gemm_s8_small_residual};
+constexpr KernelSet kSparse = {gemm_s8_sparse_bias, gemm_s8_sparse_gelu, gemm_s8_sparse_residual};
+
+// Whether small tiles are done sooner: each takes about 5/8 of a large one's time, and there are
+// twice as many to go round.
+bool prefers_small(const S8Product& product) {
+  const auto rounds = [&product](int64_t columns) {
+    const int64_t tiles =
+        (product.m + kS8TileRows - 1) / kS8TileRows * ((product.n + columns - 1) / columns);
+    return (tiles + product.multiprocessors - 1) / product.multiprocessors;
+  };
+  return 5 * rounds(kS8SmallTileColumns) < 8 * rounds(kS8TileColumns);
+}
+
+bool fuses_all(const Epilogue& epilogue) {
+  if (epilogue.gate.empty() && epilogue.residual.empty())
+    return epilogue.act == Act::none || gemm_s8_fuses_act(epilogue);
+  return gemm_s8_fuses_residual(epilogue);
+}
+
+// `product` has the weight; the rest of it is filled in.
+bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_scale,
+              S8Product product, const Epilogue& epilogue, const Rows& out) {
+  const Tensor& bias = epilogue.bias;
+  const auto vector = [](const void* data) {
+    return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0;
+  };
+  if (x.cols % kVectorBytes != 0 || out.cols % 8 != 0 || !aligned(x) || !aligned(out) ||
+      !aligned(epilogue.residual) || !vector(bias.raw()) || !vector(epilogue.gate.data) ||
+      !vector(x_scale) || !vector(product.w_scale) ||
+      (epilogue.gate.batch > 1 && epilogue.gate.batch_stride % 8 != 0) || !fuses_all(epilogue))
+    return false;
+  // One product for all pictures where nothing differs from one to the next.
+  if (x.batch > 1 && epilogue.gate.empty() && is_one_matrix(x) && is_one_matrix(out) &&
+      is_one_matrix(epilogue.residual)) {
+    Epilogue same = epilogue;
+    same.residual = as_one_matrix(epilogue.residual);
+    return multiply(kernels, sparse, as_one_matrix(x), x_scale, product, same, as_one_matrix(out));
+  }
+  product.m = static_cast<int>(x.rows);
+  product.n = static_cast<int>(out.cols);
+  product.k = static_cast<int>(x.cols);
+  product.x_stride = x.row_stride;
+  product.bias = bias.raw();
+  product.residual_stride = epilogue.residual.row_stride;
+  product.out_stride = out.row_stride;
+  product.multiprocessors = kernels.multiprocessors();
+  product.stream = kernels.stream();
+  const KernelSet& set = sparse ? kSparse : prefers_small(product) ? kSmall : kLarge;
+  const KernelFunction kernel = epilogue.act == Act::gelu_tanh ? set.gelu
+                                : epilogue.residual.empty()    ? set.bias
+                                                               : set.residual;
+  Arena::Scope scope(kernels.arena());
+  const Tensor aligned_scale = kernels.arena().take(DType::f32, {x.rows});
+  for (int64_t picture = 0; picture < x.batch; ++picture) {
+    product.x = x.row<const int8_t>(picture, 0);
+    product.x_scale = x_scale + picture * x.rows;
+    if (!vector(product.x_scale)) {
+      check(cudaMemcpyAsync(aligned_scale.raw(), product.x_scale,
+                            static_cast<size_t>(aligned_scale.bytes()), cudaMemcpyDeviceToDevice,
+                            kernels.stream()),
+            "copying a picture's scales");
+      product.x_scale = aligned_scale.data<float>();
+    }
+    product.gate = epilogue.gate.empty() ? nullptr : epilogue.gate.at(picture, 0);
+    product.residual = epilogue.residual.empty() ? nullptr : epilogue.residual.at(picture, 0);
+    product.out = out.at(picture, 0);
+    if (const char* problem = kernel(product))
+      fail(ErrorCode::internal, "an 8-bit product of [{}, {}] and [{}, {}]: CUTLASS says {}",
+           product.m, product.k, product.n, product.k, problem);
+    check_launch("an 8-bit matrix product");
+  }
+  return true;
+}
+
+}  // namespace
+
+bool gemm_s8_fuses_act(const Epilogue& wanted) { return wanted.act == Act::gelu_tanh; }
+
+bool gemm_s8_fuses_residual(const Epilogue& wanted) {
+  return wanted.act == Act::none && !wanted.residual.empty();
+}
+
+bool gemm_s8(CudaKernels& kernels, const Rows& x, const float* x_scale, const S8Weight& w,
+             const Epilogue& epilogue, const Rows& out) {
+  if (!aligned(w.codes)) return false;
+  S8Product product;
+  product.w = w.codes.row<const int8_t>(0, 0);
+  product.w_stride = w.codes.row_stride;
+  product.w_scale = w.scale;
+  return multiply(kernels, false, x, x_scale, product, epilogue, out);
+}
+
+bool sparse_s8_takes(int64_t out, int64_t in) { return out % 8 == 0 && in % kMetadataColumns == 0; }
+
+Shape sparse_s8_metadata_shape(int64_t out, int64_t in) {
+  return {in / kMetadataColumns, (out + kMetadataRows - 1) / kMetadataRows * kMetadataRows,
+          kMetadataBytes};
+}
+
+void arrange_sparse_metadata(CudaKernels& kernels, const Rows& metadata, SparseS8Weight& w,
+                             int64_t out_begin) {
+  const int64_t padded = w.metadata.dim(1) * kMetadataBytes;
+  for (int64_t block = 0; block * kMetadataBytes < metadata.cols; ++block) {
+    check(
+        cudaMemcpy2DAsync(
+            static_cast<std::byte*>(w.metadata.raw()) + block * padded + out_begin * kMetadataBytes,
+            static_cast<size_t>(kMetadataBytes),
+            metadata.row<const std::byte>(0, 0) + block * kMetadataBytes,
+            static_cast<size_t>(metadata.row_stride), static_cast<size_t>(kMetadataBytes),
+            static_cast<size_t>(metadata.rows), cudaMemcpyDefault, kernels.stream()),
+        "arranging a sparse weight");
+  }
+}
+
+bool gemm_s8_sparse(CudaKernels& kernels, const Rows& x, const float* x_scale,
+                    const SparseS8Weight& w, const Epilogue& epilogue, const Rows& out) {
+  S8Product product;
+  product.w = w.values.data<int8_t>();
+  product.metadata = static_cast<const uint8_t*>(w.metadata.raw());
+  product.w_scale = w.scale;
+  return multiply(kernels, true, x, x_scale, product, epilogue, out);
+}
+
+}  // namespace fluxq::cuda

@@ -1,0 +1,9 @@
+#include "kernels/cuda/gemm_s8.cuh"
+
+namespace fluxq::cuda {
+
+const char* gemm_s8_residual(const S8Product& product) {
+  return s8::Large<s8::WithResidual, false>::run(product);
+}
+
+}  // namespace fluxq::cuda

@@ -1,0 +1,45 @@
+#include "kernels/cuda/check.h"
+#include "quant/formats/cuda_gemm_scheme.h"
+#include "quant/formats/cuda_quantize.h"
+#include "quant/int8dq/layout.h"
+
+namespace fluxq {
+namespace {
+
+class Int8DqCuda final : public CudaGemmScheme {
+ public:
+  using CudaGemmScheme::CudaGemmScheme;
+  std::string kernel_name() const override { return "CUTLASS s8"; }
+  FusedParts fused() const override { return {true, true, true, true}; }
+  FusedParts fused(const Epilogue& wanted) const override { return fused_s8(wanted); }
+  std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override;
+  Prepared prepare(const Producer& input) override {
+    Prepared prepared = new_codes(DType::i8, input.x, input.x.batch * input.x.rows);
+    cuda::quantize_rows_s8(kernels_, input, prepared.codes, prepared.scale.data<float>());
+    return prepared;
+  }
+  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
+              const Rows& out) override {
+    multiply_s8(kernels_, input, static_cast<const CodesWeight&>(weight), epilogue, out);
+  }
+};
+
+std::optional<PackedWeight> Int8DqCuda::pack(const Tensor& weight, std::string_view name) {
+  cuda::require_finite(kernels_, weight, name);
+  PackedWeight packed = new_parts(Int8DqScheme(), weight);
+  cuda::quantize_rows_s8(kernels_, {.x = weight}, packed.parts[Int8DqScheme::kQdata],
+                         packed.parts[Int8DqScheme::kScale].data<float>());
+  const Tensor& zero_point = packed.parts[Int8DqScheme::kZeroPoint];
+  cuda::check(cudaMemsetAsync(zero_point.raw(), 0, static_cast<size_t>(zero_point.bytes()),
+                              kernels_.stream()),
+              "zeroing zero points");
+  return packed;
+}
+
+}  // namespace
+
+std::unique_ptr<SchemeKernels> int8dq_on_cuda(Kernels& kernels) {
+  return std::make_unique<Int8DqCuda>(kernels);
+}
+
+}  // namespace fluxq
