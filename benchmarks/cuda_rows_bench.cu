@@ -345,10 +345,13 @@ class Times {
 }  // namespace
 }  // namespace fluxq
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   fluxq::CudaKernels gpu;
   fluxq::check_all(gpu);
   if (fluxq::failures == 0 && !(argc > 1 && std::string(argv[1]) == "check"))
     fluxq::Times(gpu).all();
   return fluxq::failures == 0 ? 0 : 1;
+} catch (const fluxq::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

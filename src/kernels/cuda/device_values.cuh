@@ -1,5 +1,7 @@
 /// What the GPU's kernels have in common: elements and eight of them at once, activations, and
-/// reductions over a block in an order that depends on its size only.
+/// reductions over a block in an order that depends on its size only. Where a product and a sum
+/// meet, the intrinsics say whether they are fused, so that all kernels that compute a value get
+/// the same bits.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -131,7 +133,7 @@ inline bool has_aligned_chunks(const Tensor& vector) {
 template <typename T>
 __device__ float sigmoid(float v) {
   if constexpr (sizeof(T) == 2) {
-    return __fdividef(1.0f, 1.0f + __expf(-fmaxf(v, -87.0f))) * (v < -87.0f ? 0.0f : 1.0f);
+    return v < -87.0f ? 0.0f : __fdividef(1.0f, 1.0f + __expf(-v));
   } else {
     const float e = expf(-fabsf(v));
     return (v < 0 ? e : 1.0f) / (1.0f + e);
@@ -144,7 +146,7 @@ __device__ float activate(Act act, float v) {
     case Act::none:
       return v;
     case Act::gelu_tanh:  // (1 + tanh u) / 2 = sigmoid(2 u)
-      return v * sigmoid<T>(1.59576912f * (v + 0.044715f * (v * v * v)));
+      return v * sigmoid<T>(1.59576912f * __fmaf_rn(0.044715f, v * v * v, v));
     case Act::gelu_erf:
       return 0.5f * v * erfcf(-0.707106781f * v);
     case Act::quick_gelu:
@@ -159,7 +161,7 @@ __device__ float activate(Act act, float v) {
 
 // ---- reductions over a block whose threads all take part; every thread gets the result
 
-/// Of a block's warps. A slot array serves one reduction of a kernel.
+/// One number of each warp of a block. A kernel has one such array for each of its reductions.
 using WarpSlots = float[32];
 
 __device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x % 32); }

@@ -17,8 +17,8 @@ constexpr int kSlots = kThreads / kLanes;  // heads that a block has at a time
 
 __device__ void rotate(float& even, float& odd, float cosine, float sine) {
   const float e = even, o = odd;
-  even = e * cosine - o * sine;
-  odd = o * cosine + e * sine;
+  even = __fmaf_rn(e, cosine, -__fmul_rn(o, sine));
+  odd = __fmaf_rn(o, cosine, __fmul_rn(e, sine));
 }
 
 __global__ void __launch_bounds__(kThreads, 3)
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   const uint4 k_weights = *reinterpret_cast<const uint4*>(k_weight + col);
 
   for (int first = slot; first < 2 * heads; first += kHeadsAtOnce * kSlots) {
-    uint4 packed[kHeadsAtOnce];
+    uint4 packed[kHeadsAtOnce] = {};
     bf16* at[kHeadsAtOnce];
 #pragma unroll
     for (int i = 0; i < kHeadsAtOnce; ++i) {

@@ -115,18 +115,20 @@ __device__ void normalize_row(const RowSource& p, int64_t batch, int cols, RowVa
     float sum = 0;
     for_each_value(v, 0, [&](float& value, int) { sum += value; });
     const float mean = block_sum(sum, sums) / count;
-    for_each_value(v, 0, [&](float& value, int col) { value = col < cols ? value - mean : 0.0f; });
+    for_each_value(
+        v, 0, [&](float& value, int col) { value = col < cols ? __fsub_rn(value, mean) : 0.0f; });
   }
   float square = 0;
-  for_each_value(v, 0, [&](float& value, int) { square += value * value; });
+  for_each_value(v, 0, [&](float& value, int) { square = __fmaf_rn(value, value, square); });
   const float inverse = 1.0f / sqrtf(block_sum(square, squares) / count + p.eps);
-  for_each_value(v, 0, [&](float& value, int) { value *= inverse; });
+  for_each_value(v, 0, [&](float& value, int) { value = __fmul_rn(value, inverse); });
 
-  const auto multiply = [](float& value, float other) { value *= other; };
-  const auto add = [](float& value, float other) { value += other; };
+  const auto multiply = [](float& value, float other) { value = __fmul_rn(value, other); };
+  const auto add = [](float& value, float other) { value = __fadd_rn(value, other); };
   const T* scale = p.scale.data ? row_of<T>(p.scale, batch, 0) : nullptr;
   const T* shift = p.shift.data ? row_of<T>(p.shift, batch, 0) : nullptr;
-  combine<kAligned>(scale, 0, cols, v, [](float& value, float s) { value *= 1.0f + s; });
+  combine<kAligned>(scale, 0, cols, v,
+                    [&](float& value, float s) { multiply(value, __fadd_rn(1.0f, s)); });
   combine<kAligned>(shift, 0, cols, v, add);
   combine<kAligned>(static_cast<const T*>(p.weight), 0, cols, v, multiply);
   combine<kAligned>(static_cast<const T*>(p.bias), 0, cols, v, add);

@@ -58,19 +58,19 @@ __global__ void __launch_bounds__(kThreads) apply_kernel(Ending ending, Rows acc
   if (ending.bias) {
     load_chunk<kAligned>(static_cast<const Out*>(ending.bias) + at.col, count, other);
 #pragma unroll
-    for (int i = 0; i < kChunk; ++i) v[i] += other[i];
+    for (int i = 0; i < kChunk; ++i) v[i] = __fadd_rn(v[i], other[i]);
   }
 #pragma unroll
   for (int i = 0; i < kChunk; ++i) v[i] = activate<Out>(ending.act, v[i]);
   if (ending.gate.data) {
     load_chunk<kAligned>(row_of<Out>(ending.gate, at.batch, 0) + at.col, count, other);
 #pragma unroll
-    for (int i = 0; i < kChunk; ++i) v[i] *= other[i];
+    for (int i = 0; i < kChunk; ++i) v[i] = __fmul_rn(v[i], other[i]);
   }
   if (ending.residual.data) {
     load_chunk<kAligned>(row_of<Out>(ending.residual, at.batch, at.row) + at.col, count, other);
 #pragma unroll
-    for (int i = 0; i < kChunk; ++i) v[i] += other[i];
+    for (int i = 0; i < kChunk; ++i) v[i] = __fadd_rn(v[i], other[i]);
   }
   store_chunk<kAligned>(v, count, row_of<Out>(out, at.batch, at.row) + at.col);
 }

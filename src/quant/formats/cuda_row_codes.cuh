@@ -7,11 +7,15 @@
 
 namespace fluxq::cuda {
 
-/// Errors: unsupported for rows that are too wide; internal if `codes` has not the input's shape.
+/// Errors: unsupported for rows that are too wide; internal if `codes` has not the input's shape or
+/// is not of bytes.
 inline void check_codes(const Producer& input, const Rows& codes) {
   Rows shape = codes;  // what check_produce says of an output's shape
   shape.dtype = input.x.dtype;
   check_produce(input, shape);
+  if (dtype_bytes(codes.dtype) != 1)
+    fail(ErrorCode::internal, "quantization on the GPU: expected codes of one byte, got {}",
+         dtype_name(codes.dtype));
   check_row_cols("quantization", codes.cols);
 }
 

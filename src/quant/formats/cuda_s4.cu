@@ -48,10 +48,11 @@ struct Place {
 };
 
 // s4_scale(), s4_encode() and s4_store() of a group.
+template <bool kAligned>
 __global__ void quantize_kernel(const bf16* weight, Parts parts) {
   const Place at(parts);
   float v[kChunk] = {};
-  if (!at.outside) load_chunk<true>(weight + at.row * parts.in + at.col, kChunk, v);
+  if (!at.outside) load_chunk<kAligned>(weight + at.row * parts.in + at.col, kChunk, v);
   float low = v[0], high = v[0];
 #pragma unroll
   for (int i = 1; i < kChunk; ++i) low = fminf(low, v[i]), high = fmaxf(high, v[i]);
@@ -120,8 +121,8 @@ void quantize_groups_s4(CudaKernels& kernels, const Tensor& weight, const Tensor
   need(weight, DType::bf16, {qdata.dim(0), qdata.dim(1) * 2}, "weight");
   const Parts parts = checked(weight.dim(0), weight.dim(1), qdata, scale, zero_point);
   if (weight.elements() == 0) return;
-  quantize_kernel<<<blocks_of(parts), kRows * kLanes, 0, kernels.stream()>>>(weight.data<bf16>(),
-                                                                             parts);
+  const auto quantize = has_aligned_chunks(weight) ? quantize_kernel<true> : quantize_kernel<false>;
+  quantize<<<blocks_of(parts), kRows * kLanes, 0, kernels.stream()>>>(weight.data<bf16>(), parts);
   check_launch("quantizing to int4");
 }
 

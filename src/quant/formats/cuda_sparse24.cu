@@ -133,8 +133,12 @@ unsigned blocks_of(const Stored& s) {
 
 void prune_and_quantize_s8(CudaKernels& kernels, const Tensor& weight, const Tensor& codes,
                            const Tensor& scale) {
+  if (weight.rank() != 2 || weight.dim(1) % 4 != 0)
+    fail(ErrorCode::internal,
+         "2:4 sparsity on the GPU: expected a weight [out, groups of 4], got {}",
+         to_string(weight.shape()));
+  need(weight, DType::bf16, weight.shape(), "weight");
   need(codes, DType::i8, weight.shape(), "codes");
-  need(weight, DType::bf16, {weight.dim(0), weight.dim(1) / 4 * 4}, "weight");
   if (scale.dtype() != DType::f32 || scale.elements() != weight.dim(0))
     need(scale, DType::f32, {weight.dim(0)}, "scale");
   check_row_cols("quantization", weight.dim(1));
