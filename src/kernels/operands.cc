@@ -55,6 +55,10 @@ void need_rank(std::string_view what, const Tensor& tensor, size_t rank) {
 
 }  // namespace
 
+void check_tensor(std::string_view what, const Tensor& tensor, DType dtype, const Shape& shape) {
+  need(what, tensor, dtype, shape);
+}
+
 void check_produce(const Producer& producer, const Rows& out) {
   const Rows& x = producer.x;
   need_stream("produce: x", x.dtype);

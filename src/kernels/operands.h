@@ -7,6 +7,9 @@
 
 namespace fluxq {
 
+/// Error(internal) naming `what` unless the tensor has this dtype and shape.
+void check_tensor(std::string_view what, const Tensor& tensor, DType dtype, const Shape& shape);
+
 void check_produce(const Producer& producer, const Rows& out);
 void check_apply(const Epilogue& epilogue, const Rows& acc, const Rows& out);
 void check_embed(const Tensor& ids, const Tensor& table, const Tensor& positions, const Rows& out);

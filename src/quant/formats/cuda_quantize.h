@@ -1,6 +1,6 @@
 /// Quantization on the GPU: inputs while their producer computes them, and weights when they are
 /// loaded. The codes and scales are, bit for bit, those of the host's formats (e4m3.h, s8.h, s4.h,
-/// sparse24.h).
+/// sparse24.h). Rows of inputs have at most 16384 columns, else Error(unsupported).
 #pragma once
 
 #include "kernels/cuda/cuda_kernels.h"

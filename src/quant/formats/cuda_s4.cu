@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/device_values.cuh"
+#include "kernels/operands.h"
 #include "quant/formats/cuda_quantize.h"
 #include "quant/formats/s4.h"
 
@@ -91,21 +92,14 @@ __global__ void expand_kernel(Parts parts, Rows values) {
   store_chunk<kAligned>(v, kChunk, row_of<bf16>(values, 0, at.row) + at.col);
 }
 
-void need(const Tensor& tensor, DType dtype, const Shape& shape, std::string_view what) {
-  if (tensor.dtype() != dtype || tensor.shape() != shape)
-    fail(ErrorCode::internal, "int4 on the GPU, {}: expected {} {}, got {} {}", what,
-         dtype_name(dtype), to_string(shape), dtype_name(tensor.dtype()),
-         to_string(tensor.shape()));
-}
-
 Parts checked(int64_t out, int64_t in, const Tensor& qdata, const Tensor& scale,
               const Tensor& zero_point) {
   if (in % kS4Group != 0)
     fail(ErrorCode::internal, "int4 on the GPU: expected a multiple of {} columns, got {}",
          kS4Group, in);
-  need(qdata, DType::i8, {out, in / 2}, "qdata");
-  need(scale, DType::bf16, {in / kS4Group, out}, "scale");
-  need(zero_point, DType::bf16, {in / kS4Group, out}, "zero_point");
+  check_tensor("int4 on the GPU: qdata", qdata, DType::i8, {out, in / 2});
+  check_tensor("int4 on the GPU: scale", scale, DType::bf16, {in / kS4Group, out});
+  check_tensor("int4 on the GPU: zero_point", zero_point, DType::bf16, {in / kS4Group, out});
   return {static_cast<uint32_t*>(qdata.raw()), scale.data<bf16>(), zero_point.data<bf16>(), out,
           in};
 }
@@ -118,7 +112,7 @@ unsigned blocks_of(const Parts& parts) {
 
 void quantize_groups_s4(CudaKernels& kernels, const Tensor& weight, const Tensor& qdata,
                         const Tensor& scale, const Tensor& zero_point) {
-  need(weight, DType::bf16, {qdata.dim(0), qdata.dim(1) * 2}, "weight");
+  check_tensor("int4 on the GPU: weight", weight, DType::bf16, {qdata.dim(0), qdata.dim(1) * 2});
   const Parts parts = checked(weight.dim(0), weight.dim(1), qdata, scale, zero_point);
   if (weight.elements() == 0) return;
   const auto quantize = has_aligned_chunks(weight) ? quantize_kernel<true> : quantize_kernel<false>;

@@ -102,21 +102,15 @@ __global__ void expand_kernel(Stored s) {
   }
 }
 
-void need(const Tensor& tensor, DType dtype, const Shape& shape, std::string_view what) {
-  if (tensor.dtype() != dtype || tensor.shape() != shape)
-    fail(ErrorCode::internal, "2:4 sparsity on the GPU, {}: expected {} {}, got {} {}", what,
-         dtype_name(dtype), to_string(shape), dtype_name(tensor.dtype()),
-         to_string(tensor.shape()));
-}
-
 Stored checked(const Tensor& codes, const Tensor& qdata, const Tensor& metadata) {
   if (codes.rank() != 2 || codes.dim(1) % 4 != 0)
     fail(ErrorCode::internal, "2:4 sparsity on the GPU: expected codes [out, groups of 4], got {}",
          to_string(codes.shape()));
   const int64_t out = codes.dim(0), in = codes.dim(1);
-  need(codes, DType::i8, {out, in}, "codes");
-  need(qdata, DType::i8, {out, in / 2}, "qdata");
-  need(metadata, DType::u8, {out, sparse24_metadata_bytes(in)}, "metadata");
+  check_tensor("2:4 sparsity on the GPU: codes", codes, DType::i8, {out, in});
+  check_tensor("2:4 sparsity on the GPU: qdata", qdata, DType::i8, {out, in / 2});
+  check_tensor("2:4 sparsity on the GPU: metadata", metadata, DType::u8,
+               {out, sparse24_metadata_bytes(in)});
   return {codes.data<int8_t>(),
           qdata.data<int8_t>(),
           static_cast<uint8_t*>(metadata.raw()),
@@ -137,10 +131,10 @@ void prune_and_quantize_s8(CudaKernels& kernels, const Tensor& weight, const Ten
     fail(ErrorCode::internal,
          "2:4 sparsity on the GPU: expected a weight [out, groups of 4], got {}",
          to_string(weight.shape()));
-  need(weight, DType::bf16, weight.shape(), "weight");
-  need(codes, DType::i8, weight.shape(), "codes");
+  check_tensor("2:4 sparsity on the GPU: weight", weight, DType::bf16, weight.shape());
+  check_tensor("2:4 sparsity on the GPU: codes", codes, DType::i8, weight.shape());
   if (scale.dtype() != DType::f32 || scale.elements() != weight.dim(0))
-    need(scale, DType::f32, {weight.dim(0)}, "scale");
+    check_tensor("2:4 sparsity on the GPU: scale", scale, DType::f32, {weight.dim(0)});
   check_row_cols("quantization", weight.dim(1));
   if (weight.elements() == 0) return;
   const Rows rows(codes);

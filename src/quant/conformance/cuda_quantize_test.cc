@@ -11,8 +11,7 @@
 #include "quant/formats/absmax.h"
 #include "quant/formats/e4m3.h"
 #include "quant/formats/s8.h"
-#include "quant/int4wo/layout.h"
-#include "quant/sparse24-int8dq/layout.h"
+#include "quant/scheme.h"
 
 namespace fluxq {
 namespace {
@@ -193,7 +192,7 @@ Tensor new_part(CudaKernels& kernels, const Tensor& like) {
 }
 
 TEST_F(CudaQuantize, Int4GroupsAreTheSchemes) {
-  const Int4WoScheme scheme;
+  const Scheme& scheme = find_scheme("int4wo");
   for (const int64_t out : {1, 16, 37})
     for (const Named& w : difficult(DType::bf16, out, 384, 9, conformance::kLargestWeight)) {
       SCOPED_TRACE(fmt::format("{} [{}, 384]", w.name, out));
@@ -205,28 +204,31 @@ TEST_F(CudaQuantize, Int4GroupsAreTheSchemes) {
         EXPECT_TRUE(same_bytes(kernels().download(parts[i]), expected.parts[i])) << "part " << i;
       const Tensor values = new_part(kernels(), w.values);
       cuda::expand_groups_s4(kernels(), parts[0], parts[1], parts[2], values);
-      EXPECT_TRUE(same_bytes(kernels().download(values), Int4WoScheme::values(expected)));
+      EXPECT_EQ(to_floats(kernels().download(values)), scheme.unpack(expected));
     }
 }
 
 TEST_F(CudaQuantize, SparseCodesAreTheSchemes) {
-  const Sparse24Int8DqScheme scheme;
+  const Scheme& scheme = find_scheme("sparse24-int8dq");
   for (const int64_t in : {4, 36, 640, 3072})
     for (const Named& w : difficult(DType::bf16, 14, in, 10, conformance::kLargestWeight)) {
       SCOPED_TRACE(fmt::format("{} [14, {}]", w.name, in));
       const PackedWeight expected = scheme.pack(w.values, "w");
-      const Tensor dense = Sparse24Int8DqScheme::codes(expected);
-      const Tensor codes = new_part(kernels(), dense);
+      const Tensor codes = kernels().allocate(DType::i8, w.values.shape());
       std::vector<Tensor> parts;
       for (const Tensor& part : expected.parts) parts.push_back(new_part(kernels(), part));
       cuda::prune_and_quantize_s8(kernels(), kernels().upload(w.values), codes, parts[2]);
       cuda::compress_sparse24(kernels(), codes, parts[0], parts[1]);
-      EXPECT_TRUE(same_bytes(kernels().download(codes), dense));
       for (size_t i = 0; i < parts.size(); ++i)
         EXPECT_TRUE(same_bytes(kernels().download(parts[i]), expected.parts[i])) << "part " << i;
-      const Tensor again = new_part(kernels(), dense);
+      const Tensor again = new_part(kernels(), codes), dense = kernels().download(codes);
       cuda::expand_sparse24(kernels(), parts[0], parts[1], again);
       EXPECT_TRUE(same_bytes(kernels().download(again), dense));
+      const auto* scales = expected.parts[2].data<float>();
+      std::vector<float> values;
+      for (int64_t i = 0; i < dense.elements(); ++i)
+        values.push_back(static_cast<float>(dense.data<int8_t>()[i]) * scales[i / in]);
+      EXPECT_EQ(values, scheme.unpack(expected));
     }
 }
 
