@@ -11,6 +11,8 @@ namespace {
 namespace fe = cudnn_frontend;
 using Node = std::shared_ptr<fe::graph::Tensor_attributes>;
 
+constexpr int64_t kWorkspaceBytes = int64_t{256} << 20;  // engines that want more do not take part
+
 enum Kind : int64_t { kAttention, kConvolution };
 
 void check(const fe::error_t& error, std::string_view what) {
@@ -83,6 +85,7 @@ void CudaDnn::build(Plan& plan) const {
       !step(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK})))
     return;
   graph.deselect_numeric_notes({Note::NONDETERMINISTIC, Note::WINOGRAD, Note::FFT});
+  graph.deselect_workspace_greater_than(kWorkspaceBytes);
   int built = 0;
   for (int64_t i = 0; i < graph.get_execution_plan_count() && built <= rank_; ++i) {
     if (step(graph.build_plan_at_index(i))) ++built;
