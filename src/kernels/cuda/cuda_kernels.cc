@@ -14,6 +14,10 @@ constexpr int kMajor = 9, kMinor = 0;  // the kernels are built for sm_90a and r
 
 // Before anything that would fail with a less telling error.
 cudaDeviceProp usable_device() {
+  // Without any driver CUDA speaks of one that is too old.
+  int driver = 0;
+  cuda::check(cudaDriverGetVersion(&driver), "asking for its driver");
+  if (driver == 0) fail(ErrorCode::no_device, "the GPU: expected a driver, found none");
   int devices = 0;
   cuda::check(cudaGetDeviceCount(&devices), "looking for a device");
   if (devices == 0) fail(ErrorCode::no_device, "the GPU: expected one, found none");
