@@ -71,8 +71,8 @@ class Engine {
 
 /// The folder of a model: `name` itself when it is a folder, else `name` in one of the folders of
 /// FLUXQ_MODELS (separated by colons), beside the program (build tree) or in the installed share
-/// folder; "org/name" and "org/name@revision" in the Hugging Face cache too. Error(not_found) lists
-/// where it looked.
+/// folder, and "synthetic:name" in their folders `synthetic`; "org/name" and "org/name@revision" in
+/// the Hugging Face cache too. Error(not_found) lists where it looked.
 std::filesystem::path find_model(const std::string& name);
 
 }  // namespace fluxq

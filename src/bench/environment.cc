@@ -8,9 +8,9 @@
 #include <fstream>
 
 #include "base/sha256.h"
-#include "checkpoint/weights_hash.h"
 #include "fluxq/version.h"
 #include "kernels/cpu/gemm.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
 namespace {
@@ -78,9 +78,9 @@ Environment read_environment(const ModelFolder& model, const std::string& device
           .binary_sha256 = sha256_file("/proc/self/exe", cancel),
           .build = build_name(),
           .model_name = model.name,
-          .weights_sha256 = weights_sha256(model.path, threads, cancel),
+          .weights_sha256 = model_weights_sha256(model, threads, cancel),
           .variant = model.variant,
-          .synthetic = false,
+          .synthetic = model.synthetic,
           .device = device,
           .device_name = read_value("/proc/cpuinfo", "model name", ':'),
           .driver = "",

@@ -9,10 +9,10 @@ namespace fluxq {
 namespace {
 
 // Names worth an edit distance: it takes time in proportion to their number, which a file decides.
-std::vector<std::string> comparable_names(const TensorStore& store, const std::string& name) {
+std::vector<std::string> comparable_names(const TensorSource& source, const std::string& name) {
   constexpr size_t kMost = 2000;
   std::vector<std::string> comparable;
-  for (std::string& candidate : store.names()) {
+  for (std::string& candidate : source.names()) {
     const size_t difference =
         std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
     if (difference <= name.size() / 3 + 2 && comparable.size() < kMost)
@@ -40,20 +40,20 @@ std::string problem_of(const ExpectedTensor& expected, const TensorEntry* entry)
 
 }  // namespace
 
-std::vector<std::string> check_expected(const TensorStore& store,
+std::vector<std::string> check_expected(const TensorSource& source,
                                         std::span<const ExpectedTensor> expected,
                                         std::span<const std::string_view> unused) {
-  const std::string where = store.path().string();
+  const std::string where = source.path().string();
   size_t wrong = 0;
   std::string first;
   std::set<std::string_view> known;
   for (const ExpectedTensor& tensor : expected) {
     known.insert(tensor.name);
-    const TensorEntry* entry = store.find(tensor.name);
+    const TensorEntry* entry = source.find(tensor.name);
     const std::string problem = problem_of(tensor, entry);
     if (problem.empty() || ++wrong > 1) continue;
     first = fmt::format("{}: tensor {}: {}", where, in_quotes(tensor.name), problem);
-    if (entry == nullptr) first += did_you_mean(tensor.name, comparable_names(store, tensor.name));
+    if (entry == nullptr) first += did_you_mean(tensor.name, comparable_names(source, tensor.name));
   }
   if (wrong > 1) first += fmt::format(" ({} tensors are wrong in all)", wrong);
   if (wrong > 0) fail(ErrorCode::corrupt_file, "{}", first);
@@ -61,7 +61,7 @@ std::vector<std::string> check_expected(const TensorStore& store,
   constexpr size_t kMostShown = 5;
   size_t extra = 0;
   std::string shown;
-  for (const std::string& name : store.names()) {
+  for (const std::string& name : source.names()) {
     const auto begins_name = [&](std::string_view prefix) { return name.starts_with(prefix); };
     if (known.count(name) != 0 || std::any_of(unused.begin(), unused.end(), begins_name)) continue;
     if (++extra > kMostShown) continue;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/tensor_store.h"
+#include "checkpoint/tensor_source.h"
 
 namespace fluxq {
 
@@ -22,8 +22,8 @@ struct ExpectedTensor {
 
 /// Error(corrupt_file) naming the first tensor that is missing (with the nearest names that are
 /// there), or has another shape or dtype, and how many more are wrong. Returns warnings: tensors of
-/// the store that nobody expects, unless their names begin with one of `unused`.
-std::vector<std::string> check_expected(const TensorStore& store,
+/// the source that nobody expects, unless their names begin with one of `unused`.
+std::vector<std::string> check_expected(const TensorSource& source,
                                         std::span<const ExpectedTensor> expected,
                                         std::span<const std::string_view> unused = {});
 

@@ -1,5 +1,5 @@
-/// All tensors of one part of a model (transformer/, vae/, ...), whether its folder holds one file
-/// or an index and shards. Opening reads headers only; what the index says and what the files hold
+/// All tensors of one part of a model from its files, whether its folder holds one file or an index
+/// and shards. Opening reads headers only; what the index says and what the files hold
 /// must agree in both directions.
 #pragma once
 
@@ -10,10 +10,11 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "checkpoint/tensor_source.h"
 
 namespace fluxq {
 
-class TensorStore {
+class TensorStore final : public TensorSource {
  public:
   /// `path` is a .safetensors file or a folder with, in this order of preference,
   /// "diffusion_pytorch_model" or "model" + ".safetensors.index.json" or ".safetensors", or else a
@@ -24,23 +25,18 @@ class TensorStore {
   explicit TensorStore(const std::filesystem::path& path,
                        uint64_t max_header_bytes = kDefaultMaxHeaderBytes);
 
-  const std::filesystem::path& path() const { return path_; }
-  /// Null if there is no such tensor.
-  const TensorEntry* find(std::string_view name) const;
+  const std::filesystem::path& path() const override { return path_; }
+  const TensorEntry* find(std::string_view name) const override;
   /// As SafetensorsFile::read().
-  Tensor read(std::string_view name, const CancelToken& cancel = {}) const;
-
-  /// Sorted by bytes.
-  std::vector<std::string> names() const;
+  Tensor read(std::string_view name, const CancelToken& cancel = {}) const override;
+  std::vector<std::string> names() const override;
   size_t tensor_count() const { return file_of_.size(); }
   uint64_t total_bytes() const;
-  std::vector<std::filesystem::path> files() const;
+  std::vector<std::filesystem::path> files() const override;
   /// Of shards; empty for a single file.
   const std::filesystem::path& index_file() const { return index_file_; }
-  /// `__metadata__` of the first file.
-  const Metadata& metadata() const { return files_.front().metadata(); }
-  /// What did not stop the opening: full sentences.
-  const std::vector<std::string>& warnings() const { return warnings_; }
+  const Metadata& metadata() const override { return files_.front().metadata(); }
+  const std::vector<std::string>& warnings() const override { return warnings_; }
 
  private:
   void open_single(const std::filesystem::path& file, uint64_t max_header_bytes);

@@ -31,8 +31,10 @@ std::string text_of(const Inspection& inspection) {
   text += '\n';
   int64_t parameters = 0, bytes = 0;
   for (const TensorSummary& part : inspection.parts) {
-    text += fmt::format("\n{} ({} {})\n", part.name, part.files.size(),
-                        part.files.size() == 1 ? "file" : "files");
+    const size_t files = part.files.size();
+    text += files == 0
+                ? fmt::format("\n{} (made while it is loaded)\n", part.name)
+                : fmt::format("\n{} ({} {})\n", part.name, files, files == 1 ? "file" : "files");
     for (const auto& [name, value] : part.facts) text += fmt::format("  {}: {}\n", name, value);
     std::string dtypes;
     for (const auto& [name, count] : part.dtypes) {

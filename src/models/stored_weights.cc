@@ -21,23 +21,23 @@ std::span<const DType> only(DType dtype) {
 
 using Entry = WeightPlan::Entry;
 
-StoredWeight stored_entry(const TensorStore& store, const Entry& entry) {
+StoredWeight stored_entry(const TensorSource& source, const Entry& entry) {
   if (entry.kind != Entry::Kind::linear) return {};
-  return stored_weight(store, entry.name, entry.shape[0], entry.shape[1]);
+  return stored_weight(source, entry.name, entry.shape[0], entry.shape[1]);
 }
 
 }  // namespace
 
-StoredWeight stored_weight(const TensorStore& store, const std::string& name, int64_t out,
+StoredWeight stored_weight(const TensorSource& source, const std::string& name, int64_t out,
                            int64_t in) {
-  return find_stored_weight(store.metadata(), name, out, in, store.path().string());
+  return find_stored_weight(source.metadata(), name, out, in, source.path().string());
 }
 
-std::vector<ExpectedTensor> expected_tensors(const WeightPlan& plan, const TensorStore& store) {
-  if (!has_stored_weights(store.metadata())) return plan.expected();
+std::vector<ExpectedTensor> expected_tensors(const WeightPlan& plan, const TensorSource& source) {
+  if (!has_stored_weights(source.metadata())) return plan.expected();
   std::vector<ExpectedTensor> expected;
   for (const Entry& entry : plan.entries()) {
-    const StoredWeight stored = stored_entry(store, entry);
+    const StoredWeight stored = stored_entry(source, entry);
     if (!stored.scheme) {
       const bool named_by_layer = entry.kind != Entry::Kind::tensor;
       expected.push_back({entry.name + (named_by_layer ? ".weight" : ""), entry.shape});
@@ -53,13 +53,13 @@ std::vector<ExpectedTensor> expected_tensors(const WeightPlan& plan, const Tenso
   return expected;
 }
 
-PackedWeight read_stored_weight(const TensorStore& store, const std::string& name,
+PackedWeight read_stored_weight(const TensorSource& source, const std::string& name,
                                 const Scheme& scheme, int64_t out, int64_t in,
                                 const CancelToken& cancel) {
   PackedWeight packed{out, in, {}};
   for (const PartSpec& part : scheme.layout(out, in))
-    packed.parts.push_back(store.read(part_tensor_name(name, part.name), cancel));
-  scheme.check(packed, fmt::format("{}: {}", store.path().string(), in_quotes(name)));
+    packed.parts.push_back(source.read(part_tensor_name(name, part.name), cancel));
+  scheme.check(packed, fmt::format("{}: {}", source.path().string(), in_quotes(name)));
   return packed;
 }
 
@@ -67,9 +67,9 @@ std::optional<Recipe> stored_recipe(std::span<const StoredPart> parts) {
   std::map<std::string, const Scheme*> layers;
   std::map<const Scheme*, int64_t> counts;
   for (const StoredPart& part : parts) {
-    if (!has_stored_weights(part.store.metadata())) continue;
+    if (!has_stored_weights(part.source.metadata())) continue;
     for (const Entry& entry : part.plan.entries()) {
-      const Scheme* scheme = stored_entry(part.store, entry).scheme;
+      const Scheme* scheme = stored_entry(part.source, entry).scheme;
       if (!scheme) continue;
       layers[fmt::format("{}.{}", part.name, entry.name)] = scheme;
       ++counts[scheme];

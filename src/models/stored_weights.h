@@ -14,15 +14,15 @@
 namespace fluxq {
 
 /// What the checkpoint says of layer `name` [out, in]. Errors of find_stored_weight().
-StoredWeight stored_weight(const TensorStore& store, const std::string& name, int64_t out,
+StoredWeight stored_weight(const TensorSource& source, const std::string& name, int64_t out,
                            int64_t in);
 
 /// The tensors that this checkpoint holds for the plan: packed weights as their parts, all else as
 /// WeightPlan::expected().
-std::vector<ExpectedTensor> expected_tensors(const WeightPlan& plan, const TensorStore& store);
+std::vector<ExpectedTensor> expected_tensors(const WeightPlan& plan, const TensorSource& source);
 
 /// Reads a packed weight. Error(corrupt_file) of Scheme::check().
-PackedWeight read_stored_weight(const TensorStore& store, const std::string& name,
+PackedWeight read_stored_weight(const TensorSource& source, const std::string& name,
                                 const Scheme& scheme, int64_t out, int64_t in,
                                 const CancelToken& cancel);
 
@@ -30,7 +30,7 @@ PackedWeight read_stored_weight(const TensorStore& store, const std::string& nam
 struct StoredPart {
   std::string name;  ///< "transformer"
   const WeightPlan& plan;
-  const TensorStore& store;
+  const TensorSource& source;
 };
 
 /// The recipe that a quantized folder was made with, read from its weights: each packed one keeps

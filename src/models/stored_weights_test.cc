@@ -1,5 +1,6 @@
 #include "models/stored_weights.h"
 
+#include "checkpoint/tensor_store.h"
 #include "checkpoint/writer.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/testing.h"

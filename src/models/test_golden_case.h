@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/tensor_store.h"
 #include "kernels/kernels.h"
 #include "models/clip/text_encoder.h"
 #include "models/flux/transformer.h"

@@ -117,9 +117,9 @@ std::shared_ptr<SchemeKernels> DeviceSchemes::on_device(const Scheme& scheme) {
 
 // ---- WeightLoader
 
-WeightLoader::WeightLoader(const TensorStore& store, std::string part, const Recipe& recipe,
+WeightLoader::WeightLoader(const TensorSource& source, std::string part, const Recipe& recipe,
                            DeviceSchemes& schemes, Progress& progress, const CancelToken& cancel)
-    : store_(store),
+    : source_(source),
       part_(std::move(part)),
       recipe_(recipe),
       schemes_(schemes),
@@ -128,15 +128,15 @@ WeightLoader::WeightLoader(const TensorStore& store, std::string part, const Rec
 
 void WeightLoader::check(const WeightPlan& plan, std::span<const List> lists,
                          std::span<const std::string_view> unused) {
-  const std::vector<ExpectedTensor> expected = expected_tensors(plan, store_);
-  for (const std::string& warning : check_expected(store_, expected, unused))
+  const std::vector<ExpectedTensor> expected = expected_tensors(plan, source_);
+  for (const std::string& warning : check_expected(source_, expected, unused))
     progress_.warn(warning);
-  for (const std::string& name : store_.names()) {
+  for (const std::string& name : source_.names()) {
     for (const List& list : lists) {
       if (list_index(name, list.prefix) < list.count) continue;
       fail(ErrorCode::corrupt_file,
            "{}: tensor {}: expected {} entries in the list \"{}\" (config.json), got more",
-           store_.path().string(), in_quotes(name), list.count, list.prefix);
+           source_.path().string(), in_quotes(name), list.count, list.prefix);
     }
   }
   progress_.begin(fmt::format("load {}", part_), static_cast<int64_t>(expected.size()));
@@ -144,29 +144,50 @@ void WeightLoader::check(const WeightPlan& plan, std::span<const List> lists,
 
 Tensor WeightLoader::read(const std::string& name) {
   cancel_.check();
-  Tensor tensor = store_.read(name, cancel_);
+  Tensor tensor = source_.read(name, cancel_);
+  progress_.update(++tensors_done_);
+  return tensor;
+}
+
+// Tensor `name` on the device in the stream's dtype. What is computed is computed there, unless it
+// has to be rounded to another dtype first.
+Tensor WeightLoader::on_device(const std::string& name, Shape shape) {
+  const std::optional<RandomValues> values = source_.random_values(name);
+  if (!values || source_.find(name)->dtype != stream()) {
+    const Tensor host = read(name);
+    const bool fits = host.dtype() == stream();
+    return kernels().upload(fits ? host : converted(host, stream())).reshaped(std::move(shape));
+  }
+  cancel_.check();
+  const Tensor tensor = kernels().allocate(stream(), std::move(shape));
+  kernels().fill_random(tensor, values->key, values->offset, values->spread);
   progress_.update(++tensors_done_);
   return tensor;
 }
 
 // The one place that knows how a layer's weight lies in a checkpoint: packed already, or as a plain
-// tensor, which the scheme packs here.
-PackedWeight WeightLoader::packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
-                                         int64_t in) {
-  if (const StoredWeight stored = stored_weight(store_, name, out, in); stored.scheme) {
+// tensor, which the scheme packs, on the device where it can. What the device packed from goes
+// before the next layer comes.
+PackedWeight WeightLoader::packed_weight(const Scheme& scheme, SchemeKernels& kernels,
+                                         const std::string& name, int64_t out, int64_t in) {
+  if (const StoredWeight stored = stored_weight(source_, name, out, in); stored.scheme) {
     if (stored.scheme != &scheme)
       fail(ErrorCode::bad_argument,
            "{}: layer {} is stored as {} and cannot be packed again: expected that scheme, got {}",
-           store_.path().string(), in_quotes(name), stored.scheme->info().name, scheme.info().name);
+           source_.path().string(), in_quotes(name), stored.scheme->info().name,
+           scheme.info().name);
     cancel_.check();
     tensors_done_ += static_cast<int64_t>(scheme.layout(out, in).size());
-    PackedWeight packed = read_stored_weight(store_, name, scheme, out, in, cancel_);
+    PackedWeight packed = read_stored_weight(source_, name, scheme, out, in, cancel_);
     progress_.update(tensors_done_);
     return packed;
   }
-  const Tensor weight = read(name + ".weight");
+  const Tensor weight = on_device(name + ".weight", {out, in});
+  const std::string tensor = fmt::format("{}.{}.weight", part_, name);
   const auto begun = std::chrono::steady_clock::now();
-  PackedWeight packed = scheme.pack(weight, fmt::format("{}.{}.weight", part_, name));
+  std::optional<PackedWeight> packed_there = kernels.pack(weight, tensor);
+  PackedWeight packed = packed_there ? std::move(*packed_there)
+                                     : scheme.pack(schemes_.kernels().download(weight), tensor);
   pack_ms_ +=
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
   if (packed.out != out || packed.in != in)
@@ -181,9 +202,9 @@ std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t 
   const std::string layer = fmt::format("{}.{}", part_, name);
   const Recipe::Choice choice = choose_scheme(recipe_, layer, out, in);
   const std::shared_ptr<SchemeKernels> kernels = schemes_.on_device(*choice.scheme);
-  const PackedWeight packed = packed_weight(*choice.scheme, name, out, in);
+  const PackedWeight packed = packed_weight(*choice.scheme, *kernels, name, out, in);
   const Tensor input_scale =
-      stored_weight(store_, name, out, in).input_scale
+      stored_weight(source_, name, out, in).input_scale
           ? converted(read(part_tensor_name(name, kInputScalePart)), DType::f32)
           : Tensor();
   LayerCoverage coverage = {.layer = layer,
@@ -217,8 +238,7 @@ Linear WeightLoader::side_by_side(std::vector<Linear> layers) {
 }
 
 Tensor WeightLoader::tensor(const std::string& name, Shape shape) {
-  const Tensor host = read(name);
-  const Tensor device = kernels().upload(converted(host, stream()).reshaped(std::move(shape)));
+  const Tensor device = on_device(name, std::move(shape));
   resident_bytes_ += device.bytes();
   return device;
 }

@@ -110,7 +110,7 @@ class DeviceSchemes {
 class WeightLoader final : public WeightSource {
  public:
   /// `part`: "transformer", "text_encoder", "text_encoder_2" or "vae", as in recipes.
-  WeightLoader(const TensorStore& store, std::string part, const Recipe& recipe,
+  WeightLoader(const TensorSource& source, std::string part, const Recipe& recipe,
                DeviceSchemes& schemes, Progress& progress, const CancelToken& cancel);
 
   /// Checks the checkpoint against the plan: Error(corrupt_file) for missing tensors, other shapes
@@ -133,7 +133,7 @@ class WeightLoader final : public WeightSource {
 
   Kernels& kernels() const { return schemes_.kernels(); }
   DType stream() const { return recipe_.stream(); }
-  bool has(const std::string& tensor) const { return store_.find(tensor) != nullptr; }
+  bool has(const std::string& tensor) const { return source_.find(tensor) != nullptr; }
   const std::string& part() const { return part_; }
   const std::vector<LayerCoverage>& coverage() const { return coverage_; }
   /// On the device, of all that was loaded so far.
@@ -142,11 +142,12 @@ class WeightLoader final : public WeightSource {
   double pack_ms() const { return pack_ms_; }
 
  private:
-  PackedWeight packed_weight(const Scheme& scheme, const std::string& name, int64_t out,
-                             int64_t in);
+  PackedWeight packed_weight(const Scheme& scheme, SchemeKernels& kernels, const std::string& name,
+                             int64_t out, int64_t in);
   Tensor read(const std::string& name);
+  Tensor on_device(const std::string& name, Shape shape);
 
-  const TensorStore& store_;
+  const TensorSource& source_;
   std::string part_;
   const Recipe& recipe_;
   DeviceSchemes& schemes_;

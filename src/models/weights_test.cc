@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "checkpoint/tensor_store.h"
 #include "checkpoint/writer.h"
 #include "kernels/ref/ref_kernels.h"
 #include "kernels/testing.h"
@@ -47,6 +48,11 @@ class LoaderTest : public ::testing::Test {
     const std::vector<std::pair<std::string, Tensor>> list(tensors.begin(), tensors.end());
     save_safetensors(folder_ / "model.safetensors", list);
     return TensorStore(folder_.path());
+  }
+  // A recipe that gives every layer this scheme.
+  Recipe everywhere(const Scheme& scheme) {
+    atomic_write(folder_ / "recipe.json", R"({"name": "all", "rules": [{"pattern": "*"}]})");
+    return Recipe::load(folder_ / "recipe.json", scheme);
   }
   WeightLoader loader(const TensorStore& store) {
     return {store, "part", recipe_, schemes_, progress_, cancel_};
@@ -202,9 +208,7 @@ class EvenScheme final : public Scheme {
 
 TEST_F(LoaderTest, ALayerThatItsSchemeRefusesGetsTheBaselineAndTheReason) {
   const EvenScheme even;
-  TempFolder folder;
-  atomic_write(folder / "recipe.json", R"({"name": "all", "rules": [{"pattern": "*"}]})");
-  const Recipe recipe = Recipe::load(folder / "recipe.json", even);
+  const Recipe recipe = everywhere(even);
   const std::unique_ptr<Kernels> cpu = make_cpu_kernels(1);
   DeviceSchemes schemes(*cpu);
   const TensorStore opened = store(tensors());
@@ -213,6 +217,110 @@ TEST_F(LoaderTest, ALayerThatItsSchemeRefusesGetsTheBaselineAndTheReason) {
   ASSERT_EQ(loading.coverage().size(), 1u);
   EXPECT_EQ(loading.coverage()[0].scheme, recipe.baseline().info().name);
   EXPECT_EQ(loading.coverage()[0].reason, "even refuses it: in = 10 is not a multiple of 4");
+}
+
+// Packs "on the device", by negating, and refuses to pack on the host.
+class DevicePacking final : public Scheme {
+ public:
+  struct Packer final : SchemeKernels {
+    explicit Packer(Kernels& kernels) : linear(kernels) {}
+    std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
+      const Tensor part = Tensor::on_host(weight.dtype(), weight.shape());
+      for (int64_t i = 0; i < weight.elements(); ++i)
+        part.data<bf16>()[i] = bf16(-static_cast<float>(weight.data<bf16>()[i]));
+      names.emplace_back(name);
+      return PackedWeight{weight.dim(0), weight.dim(1), {part}};
+    }
+    std::string kernel_name() const override { return "device"; }
+    FusedParts fused() const override { return linear.fused(); }
+    std::shared_ptr<DeviceWeight> load(const PackedWeight& weight, int64_t begin,
+                                       int64_t count) override {
+      return linear.load(weight, begin, count);
+    }
+    Prepared prepare(const Producer& input) override { return linear.prepare(input); }
+    void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
+                const Rows& out) override {
+      linear.matmul(input, weight, epilogue, out);
+    }
+    std::vector<float> dequantize(const Prepared& input) override {
+      return linear.dequantize(input);
+    }
+    testing::RefLinear linear;
+    std::vector<std::string> names;
+  };
+
+  const SchemeInfo& info() const override {
+    static const SchemeInfo info = {"device-packing", "", "", "", 16, "", ""};
+    return info;
+  }
+  std::vector<PartSpec> layout(int64_t out, int64_t in) const override {
+    return {{"weight", DType::bf16, {out, in}}};
+  }
+  PackedWeight pack(const Tensor&, std::string_view name) const override {
+    fail(ErrorCode::internal, "{} was packed on the host", name);
+  }
+  std::vector<float> unpack(const PackedWeight& weight) const override {
+    return to_floats(weight.parts[0]);
+  }
+  std::vector<float> pack_bound(const Tensor&) const override { return {}; }
+  std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override {
+    return std::make_unique<Packer>(kernels);
+  }
+  bool runs_on(Device) const override { return true; }
+};
+
+// Files whose tensors count how many of them are in memory.
+class CountedTensors final : public TensorSource {
+ public:
+  explicit CountedTensors(const TensorStore& store) : store_(store) {}
+  const std::filesystem::path& path() const override { return store_.path(); }
+  std::vector<std::string> names() const override { return store_.names(); }
+  const TensorEntry* find(std::string_view name) const override { return store_.find(name); }
+  Tensor read(std::string_view name, const CancelToken& cancel) const override {
+    const Tensor values = converted(store_.read(name, cancel), DType::bf16);
+    most_alive = std::max(most_alive, ++alive);
+    const std::shared_ptr<void> owner(values.raw(), [this, values](void*) { --alive; });
+    return Tensor(DType::bf16, values.shape(), Device::cpu, owner, values.raw());
+  }
+  const Metadata& metadata() const override { return store_.metadata(); }
+  std::vector<std::filesystem::path> files() const override { return store_.files(); }
+  const std::vector<std::string>& warnings() const override { return store_.warnings(); }
+
+  mutable int alive = 0, most_alive = 0;
+
+ private:
+  const TensorStore& store_;
+};
+
+TEST_F(LoaderTest, AWeightIsPackedOnItsDeviceAndGoesBeforeTheNextOneComes) {
+  const DevicePacking scheme;
+  const Recipe recipe = everywhere(scheme);
+  DeviceSchemes schemes(kernels_);
+  const Tensors all = tensors();
+  const TensorStore opened = store(all);
+  const CountedTensors counted(opened);
+  WeightLoader loading(counted, "part", recipe, schemes, progress_, cancel_);
+  const Linear first = loading.linear("first", 4, 6, false);
+  const int64_t columns[] = {3, 7};
+  const std::vector<Linear> second = loading.split_linear("second", 4, columns, false);
+  EXPECT_EQ(counted.alive, 0);
+  EXPECT_EQ(counted.most_alive, 1);
+  const auto packer = std::static_pointer_cast<DevicePacking::Packer>(schemes.on_device(scheme));
+  EXPECT_EQ(packer->names, (std::vector<std::string>{"part.first.weight", "part.second.weight"}));
+  EXPECT_EQ(loading.coverage()[1].kernel, "device");
+
+  // y = -x W^T, the weight rounded to bf16 before it was packed.
+  const Tensor x = converted(random_tensor(DType::f32, {1, 1, 6}, 9), DType::bf16);
+  const Tensor y = Tensor::on_host(DType::f32, {1, 1, 4});
+  Linears(first).run(kernels_, {.x = x}, y);
+  const std::vector<float> input = to_floats(x);
+  const std::vector<float> weight = to_floats(converted(all.at("first.weight"), DType::bf16));
+  for (size_t o = 0; o < 4; ++o) {
+    double expected = 0;
+    for (size_t i = 0; i < 6; ++i)
+      expected -= static_cast<double>(input[i]) * static_cast<double>(weight[o * 6 + i]);
+    EXPECT_EQ(y.data<float>()[o], static_cast<float>(expected));
+  }
 }
 
 // The bundled model: what the plans ask for is what the files hold.

@@ -4,9 +4,9 @@
 
 #include <future>
 
-#include "checkpoint/weights_hash.h"
 #include "fluxq/version.h"
 #include "pipeline/model_recipe.h"
+#include "pipeline/model_weights.h"
 #include "pipeline/open_device.h"
 #include "pipeline/stage_dump.h"
 #include "pipeline/text_to_image.h"
@@ -33,9 +33,8 @@ struct Engine::Implementation {
     const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
     scheme = recipe.main().info().name;
     // The hash reads the same files as the loader: the second reader finds them in the page cache.
-    std::future<std::string> hash = std::async(std::launch::async, [path = model.path, &cancel] {
-      return weights_sha256(path, 1, cancel);
-    });
+    std::future<std::string> hash = std::async(
+        std::launch::async, [model, &cancel] { return model_weights_sha256(model, 1, cancel); });
     pipeline = std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel);
     weights_hash = hash.get();
     if (!options.weights_sha256.empty() && weights_hash != options.weights_sha256) {

@@ -4,6 +4,7 @@
 #include "base/shared_files.h"
 #include "fluxq/engine.h"
 #include "hub/cache_layout.h"
+#include "pipeline/model_folder.h"
 
 namespace fluxq {
 namespace {
@@ -33,10 +34,13 @@ fs::path find_model(const std::string& name) {
   std::error_code error;
   if (fs::exists(name, error)) return name;
   std::vector<std::string> tried = {name};
-  const bool plain_name = name.find('/') == std::string::npos && name != "." && name != "..";
-  if (plain_name) {
+  const bool synthetic = name.starts_with(kSyntheticPrefix);
+  const std::string own_name = synthetic ? name.substr(kSyntheticPrefix.size()) : name;
+  const bool plain_name =
+      own_name.find('/') == std::string::npos && own_name != "." && own_name != "..";
+  if (plain_name && !own_name.empty()) {
     for (const fs::path& root : model_roots()) {
-      const fs::path folder = root / name;
+      const fs::path folder = synthetic ? root / "synthetic" / own_name : root / own_name;
       if (fs::is_directory(folder, error)) return folder;
       tried.push_back(folder.string());
     }

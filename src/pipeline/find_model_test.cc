@@ -34,5 +34,15 @@ TEST(FindModel, AFolderComesFirstAndNamesAreLookedUpInTheRoots) {
   EXPECT_FLUXQ_ERROR(find_model("../mine/.."), not_found, "looked for: ../mine/..");
 }
 
+TEST(FindModel, KnowsSyntheticModels) {
+  testing::Environment environment;
+  environment.set("FLUXQ_MODELS", FLUXQ_SOURCE_DIR "/models");
+  const fs::path models = fs::path(FLUXQ_SOURCE_DIR) / "models/synthetic";
+  EXPECT_EQ(find_model("synthetic:flux-tiny"), models / "flux-tiny");
+  EXPECT_FLUXQ_ERROR(find_model("synthetic:flux-huge"), not_found, "synthetic/flux-huge");
+  EXPECT_FLUXQ_ERROR(find_model("synthetic:"), not_found, "synthetic:");
+  EXPECT_FLUXQ_ERROR(find_model("synthetic:../emoji-flux"), not_found, "looked for");
+}
+
 }  // namespace
 }  // namespace fluxq

@@ -1,7 +1,7 @@
 #include "pipeline/inspect.h"
 
-#include "checkpoint/tensor_store.h"
-#include "pipeline/model_folder.h"
+#include "checkpoint/safetensors.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
 namespace {
@@ -16,13 +16,13 @@ void add_tensor(TensorSummary& summary, const TensorEntry& entry) {
   summary.dtypes[std::string(dtype_name(entry.dtype))] += elements;
 }
 
-TensorSummary summarize(const std::string& part, const fs::path& folder, Progress& progress) {
-  const TensorStore store(folder);
+TensorSummary summarize(const ModelFolder& model, const std::string& part, Progress& progress) {
+  const std::unique_ptr<TensorSource> tensors = open_tensors(model, part);
   TensorSummary summary;
   summary.name = part;
-  for (const fs::path& file : store.files()) summary.files.push_back(file.filename().string());
-  for (const std::string& name : store.names()) add_tensor(summary, *store.find(name));
-  for (const std::string& warning : store.warnings()) progress.warn(warning);
+  for (const fs::path& file : tensors->files()) summary.files.push_back(file.filename().string());
+  for (const std::string& name : tensors->names()) add_tensor(summary, *tensors->find(name));
+  for (const std::string& warning : tensors->warnings()) progress.warn(warning);
   return summary;
 }
 
@@ -46,22 +46,22 @@ Inspection inspect_model(const fs::path& folder, Progress& progress) {
   inspection.path = folder.string();
   inspection.name = model.name;
   inspection.variant = model.variant;
-  inspection.layout = "diffusers";
+  inspection.layout = model.synthetic ? "synthetic" : "diffusers";
 
-  TensorSummary transformer = summarize("transformer", folder / "transformer", progress);
+  TensorSummary transformer = summarize(model, "transformer", progress);
   const FluxConfig& flux = model.flux;
   transformer.facts = {
       {"blocks", show("{} double + {} single", flux.double_blocks, flux.single_blocks)},
       {"hidden", show("{} = {} heads x {}", flux.hidden(), flux.heads, flux.head_dim)},
       {"rope axes", show("{}", fmt::join(flux.axes, ", "))},
       {"guidance embedding", flux.guidance ? "yes" : "no"}};
-  TensorSummary t5 = summarize("text_encoder_2", folder / "text_encoder_2", progress);
+  TensorSummary t5 = summarize(model, "text_encoder_2", progress);
   t5.facts = {{"T5 encoder", show("{} layers, width {}, {} heads x {}", model.t5.layers,
                                   model.t5.width, model.t5.heads, model.t5.head_dim)}};
-  TensorSummary clip = summarize("text_encoder", folder / "text_encoder", progress);
+  TensorSummary clip = summarize(model, "text_encoder", progress);
   clip.facts = {{"CLIP text encoder", show("{} layers, width {}, {} heads", model.clip.layers,
                                            model.clip.width, model.clip.heads)}};
-  TensorSummary vae = summarize("vae", folder / "vae", progress);
+  TensorSummary vae = summarize(model, "vae", progress);
   vae.facts = {{"autoencoder",
                 show("{} latent channels, blocks {}, 1/{} of the size", model.vae.latent_channels,
                      fmt::join(model.vae.channels, ", "), model.vae.scale())}};

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "hub/cache_layout.h"
+#include "models/synthetic.h"
 
 namespace fluxq {
 namespace {
@@ -66,6 +67,18 @@ GenerationDefaults defaults_of(const ModelFolder& model, const Json& vae) {
   return defaults;
 }
 
+/// Whether the folder says that its weights are a formula, and that it is ours.
+bool is_synthetic(const fs::path& folder) {
+  const fs::path file = folder / "synthetic.json";
+  if (!fs::exists(file)) return false;
+  const int64_t generator =
+      require_int(read_config_file(file), "generator", file.string(), 1, 1000);
+  if (generator != kSyntheticGenerator)
+    fail(ErrorCode::unsupported, "{}: generator: expected {}, the only one known here, got {}",
+         file.string(), kSyntheticGenerator, generator);
+  return true;
+}
+
 }  // namespace
 
 std::vector<std::string_view> model_components() {
@@ -80,7 +93,8 @@ ModelFolder read_model_folder(const fs::path& path, Progress& progress) {
   check_index(path / "model_index.json");
   ModelFolder model;
   model.path = path;
-  model.name = model_name_of(path);
+  model.synthetic = is_synthetic(path);
+  model.name = (model.synthetic ? std::string(kSyntheticPrefix) : "") + model_name_of(path);
   const auto read = [&](std::string_view part, auto parse) {
     const fs::path file = path / part / "config.json";
     return parse(read_config_file(file), file.string(), progress);

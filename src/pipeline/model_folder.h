@@ -15,6 +15,10 @@
 
 namespace fluxq {
 
+/// Before the name of a synthetic model: "synthetic:flux-schnell" is synthetic/flux-schnell in the
+/// folders that hold models.
+inline constexpr std::string_view kSyntheticPrefix = "synthetic:";
+
 /// What a user leaves unsaid.
 struct GenerationDefaults {
   int steps = 4;
@@ -26,8 +30,11 @@ struct GenerationDefaults {
 /// All configs of a model, read and checked; no weights yet.
 struct ModelFolder {
   std::filesystem::path path;
-  std::string name;     ///< the folder's own name; "org/name" in the Hugging Face cache
+  std::string name;     ///< the folder's own name; "org/name" in the Hugging Face cache;
+                        ///< "synthetic:name"
   std::string variant;  ///< "schnell" (no guidance embedding) or "dev"
+  /// No weight files: a formula gives the weights (models/synthetic.h; models/synthetic/README.md).
+  bool synthetic = false;
   FluxConfig flux;
   T5Config t5;
   ClipConfig clip;
@@ -44,7 +51,7 @@ struct ModelFolder {
 std::vector<std::string_view> model_components();
 
 /// Unknown keys are warned of. Errors: not_found, corrupt_file, unsupported (not a FluxPipeline
-/// folder; another component class).
+/// folder; another component class; a synthetic model of another generator).
 ModelFolder read_model_folder(const std::filesystem::path& path, Progress& progress);
 
 }  // namespace fluxq

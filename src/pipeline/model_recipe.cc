@@ -1,30 +1,19 @@
 #include "pipeline/model_recipe.h"
 
-#include "models/clip/text_encoder.h"
-#include "models/flux/transformer.h"
 #include "models/stored_weights.h"
-#include "models/t5/encoder.h"
-#include "models/vae/decoder.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
-
-std::map<std::string, WeightPlan> weight_plans(const ModelFolder& model) {
-  return {{"text_encoder", ClipTextEncoder::plan(model.clip)},
-          {"text_encoder_2", T5Encoder::plan(model.t5)},
-          {"transformer", FluxTransformer::plan(model.flux)},
-          {"vae", VaeDecoder::plan(model.vae)}};
-}
 
 Recipe choose_recipe(const ModelFolder& model, const std::string& scheme,
                      const std::filesystem::path& file) {
   const Scheme* asked = scheme.empty() ? nullptr : &find_scheme(scheme);
   const std::map<std::string, WeightPlan> plans = weight_plans(model);
-  std::vector<TensorStore> stores;
-  stores.reserve(plans.size());
+  std::vector<std::unique_ptr<TensorSource>> sources;
   std::vector<StoredPart> parts;
   for (const auto& [name, plan] : plans) {
-    stores.emplace_back(model.path / name);
-    parts.push_back({name, plan, stores.back()});
+    sources.push_back(open_tensors(model, name));
+    parts.push_back({name, plan, *sources.back()});
   }
   const std::optional<Recipe> stored = stored_recipe(parts);
   if (!stored) {

@@ -3,17 +3,12 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 
-#include "models/weights.h"
 #include "pipeline/model_folder.h"
 #include "quant/recipe.h"
 
 namespace fluxq {
-
-/// The plans of a model's parts by name: "text_encoder", "text_encoder_2", "transformer", "vae".
-std::map<std::string, WeightPlan> weight_plans(const ModelFolder& model);
 
 /// `scheme` empty: what is stored, bf16 for a plain model. `file` empty: the default recipe.
 /// Errors: those of find_scheme() and Recipe::load(); bad_argument when a quantized folder is asked

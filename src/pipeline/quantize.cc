@@ -7,8 +7,9 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "checkpoint/tensor_store.h"
 #include "models/stored_weights.h"
-#include "pipeline/model_recipe.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
 namespace {
@@ -220,6 +221,12 @@ QuantizeResult quantize_folder(const ModelFolder& model, const Recipe& recipe,
                                const fs::path& output, Progress& progress,
                                const CancelToken& cancel, uint64_t max_shard_bytes) {
   if (output.empty()) fail(ErrorCode::bad_argument, "the output: expected a folder, got nothing");
+  if (model.synthetic)
+    fail(ErrorCode::unsupported,
+         "the model {}: expected weights in files, got synthetic ones, which are made anew each "
+         "time "
+         "and packed while they are loaded (generate --scheme)",
+         model.name);
   const fs::path target = fs::absolute(output / "").parent_path().lexically_normal();
   require_output_outside_input(model.path, target);
   QuantizeResult result;

@@ -6,10 +6,12 @@
 #include <fstream>
 
 #include "base/test_support.h"
+#include "checkpoint/tensor_store.h"
 #include "checkpoint/weights_hash.h"
 #include "fluxq/engine.h"
 #include "models/stored_weights.h"
 #include "pipeline/model_recipe.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
 namespace {

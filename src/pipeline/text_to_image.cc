@@ -7,6 +7,7 @@
 #include "base/host_memory.h"
 #include "base/text.h"
 #include "pipeline/memory_plan.h"
+#include "pipeline/model_weights.h"
 #include "sampling/latents.h"
 #include "sampling/noise.h"
 
@@ -94,10 +95,9 @@ TextToImage::TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kerne
       std::min(model_.defaults.max_text_tokens, t5_tokenizer_->model_max_length());
 
   const auto load = [&](const std::string& part, auto& made, const auto& config) {
-    const TensorStore store(model_.path / part);
-    for (const std::string& warning : store.warnings()) progress.warn(warning);
-    progress.begin("load " + part, static_cast<int64_t>(store.tensor_count()));
-    WeightLoader loader(store, part, recipe_, schemes_, progress, cancel);
+    const std::unique_ptr<TensorSource> tensors = open_tensors(model_, part);
+    for (const std::string& warning : tensors->warnings()) progress.warn(warning);
+    WeightLoader loader(*tensors, part, recipe_, schemes_, progress, cancel);
     made = std::make_unique<typename std::decay_t<decltype(made)>::element_type>(config, loader);
     coverage_.insert(coverage_.end(), loader.coverage().begin(), loader.coverage().end());
     part_bytes_[part] = loader.resident_bytes();

@@ -49,6 +49,28 @@ TEST(Generate, LikeMakesTheSameBytesAgain) {
   EXPECT_THAT(inspect.out, HasSubstr("scheme: int8dq"));
 }
 
+TEST(Synthetic, IsDrawnInspectedCoveredAndRemadeButNotQuantized) {
+  const TemporaryFolder folder;
+  const std::string model = "synthetic:flux-tiny";
+  const Outcome drawn = run_fluxq({"generate", "red apple", "-m", model, "--scheme", "fp8dqrow",
+                                   "--steps", "1", "-o", folder / "a.png"});
+  ASSERT_EQ(drawn.status, 0) << drawn.err;
+  const Outcome again = run_fluxq({"generate", "--like", folder / "a.png", "-o", folder / "b.png"});
+  ASSERT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(read_bytes(folder / "a.png"), read_bytes(folder / "b.png"));
+
+  const Outcome inspect = run_fluxq({"inspect", model});
+  EXPECT_THAT(inspect.out, HasSubstr("synthetic:flux-tiny: FLUX.1 schnell-like model"));
+  EXPECT_THAT(inspect.out, HasSubstr("transformer (made while it is loaded)"));
+  const Outcome coverage = run_fluxq({"coverage", "-m", model, "--scheme", "int8dq"});
+  EXPECT_THAT(coverage.out, HasSubstr("transformer.single_transformer_blocks.1.proj_out"));
+  const Outcome quantize =
+      run_fluxq({"quantize", "-m", model, "--scheme", "int8dq", "-o", folder / "packed"});
+  EXPECT_EQ(quantize.status, 5);
+  EXPECT_THAT(quantize.err, HasSubstr("expected weights in files, got synthetic ones"));
+  EXPECT_FALSE(fs::exists(folder / "packed"));
+}
+
 TEST(Generate, LikeRefusesOtherWeights) {
   const TemporaryFolder folder;
   Picture picture;

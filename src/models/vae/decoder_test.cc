@@ -1,4 +1,5 @@
 #include "models/vae/decoder.h"
+#include "checkpoint/tensor_store.h"
 
 #include "kernels/testing.h"
 #include "models/testing.h"
