@@ -20,7 +20,7 @@ check-format:
 	scripts/format.sh check
 
 fuzz:
-	scripts/fuzz.sh
+	scripts/install_dependencies.sh fuzz && scripts/fuzz.sh
 
 clean:
 	rm -rf build

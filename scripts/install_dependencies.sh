@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing fluxq needs; those that are there are left alone.
-# Usage: scripts/install_dependencies.sh [build|test]   (test adds the test and check tools)
+# Usage: scripts/install_dependencies.sh [build|test|fuzz]   (test adds the test and check tools, fuzz clang's fuzzer)
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache pkg-config
@@ -8,6 +8,9 @@ packages=(g++ cmake ninja-build ccache pkg-config
   libpng-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev)
 if [[ ${1:-build} == test ]]; then
   packages+=(libgtest-dev libgmock-dev python3 clang-format-14)
+fi
+if [[ ${1:-build} == fuzz ]]; then
+  packages+=(libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev)
 fi
 
 missing=()

@@ -17,15 +17,22 @@ constexpr int kSpins = 4000;
 ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
     : shares_(static_cast<size_t>(std::max(1, threads))) {
   if (on_start) on_start();
-  for (int worker = 1; worker < threads; ++worker) {
-    workers_.emplace_back([this, worker, on_start] {
-      if (on_start) on_start();
-      work(worker);
-    });
+  try {
+    for (int worker = 1; worker < threads; ++worker) {
+      workers_.emplace_back([this, worker, on_start] {
+        if (on_start) on_start();
+        work(worker);
+      });
+    }
+  } catch (...) {  // the system has no more threads, or no memory for them
+    end();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end(); }
+
+void ThreadPool::end() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;

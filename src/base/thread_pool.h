@@ -40,6 +40,7 @@ class ThreadPool {
 
  private:
   void work(int worker);
+  void end();
   void run_pieces(int worker);
 
   std::vector<std::thread> workers_;

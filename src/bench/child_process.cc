@@ -12,6 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <new>
 
 #include "base/text.h"
 #include "bench/messages.h"
@@ -60,7 +61,13 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command) {
   ::setpgid(pid_, pid_);  // whoever comes first
 }
 
-ChildProcess::~ChildProcess() { end(); }
+ChildProcess::~ChildProcess() {
+  try {
+    end();
+  } catch (const std::bad_alloc&) {
+    // It has ended; there was no memory for its last words.
+  }
+}
 
 void ChildProcess::send(const std::string& lines) {
   for (size_t sent = 0; sent < lines.size();) {

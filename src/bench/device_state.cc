@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <memory>
+
+#include "base/gpu_driver.h"
+#include "base/nvml.h"
 
 namespace fluxq {
 namespace {
@@ -33,11 +37,26 @@ std::optional<double> load_average() {
   return in >> load ? std::optional(load) : std::nullopt;
 }
 
+/// The first GPU, which Device::cuda is. Its libraries stay loaded: states are read often.
+void read_gpu(DeviceState& state) {
+  static const std::unique_ptr<CudaDriver> cuda = CudaDriver::load();
+  static const std::unique_ptr<Nvml> nvml = Nvml::load();
+  if (!cuda || !nvml || cuda->devices().empty()) return;
+  const auto gpu = nvml->state(cuda->devices()[0].pci_bus_id, cuda->in_use_here(0));
+  if (!gpu) return;
+  state.clock_mhz = gpu->clock_mhz;
+  state.memory_clock_mhz = gpu->memory_clock_mhz;
+  state.temperature_c = gpu->temperature_c;
+  state.power_w = gpu->power_w;
+  state.other_processes = gpu->other_processes;
+}
+
 }  // namespace
 
 DeviceState read_device_state(Device device) {
   DeviceState state;
   if (device == Device::cpu) state.clock_mhz = mean_clock_mhz();
+  if (device == Device::cuda) read_gpu(state);
   state.load_average = load_average();
   return state;
 }

@@ -10,8 +10,8 @@
 
 namespace fluxq {
 
-/// The CPU: its cores' mean clock and the load average, as far as /proc tells. A GPU's clocks,
-/// temperature, power and processes come from NVML, where that is loaded. What cannot be read is
+/// The CPU: its cores' mean clock, as far as /proc tells. The first GPU: clocks, temperature, power
+/// and other processes, as far as NVML tells. Both: the load average. What cannot be read is
 /// absent; never fails.
 DeviceState read_device_state(Device device);
 

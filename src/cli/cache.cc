@@ -136,6 +136,12 @@ Verification verified(const CacheItem& item, const Session& session) {
   return verify_model(item.path, progress, session.cancel);
 }
 
+void remove_file(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) fail_errno(fmt::format("cannot remove {}", path.string()), error.value());
+}
+
 /// What was found in one model, as text and JSON; removes what is to be removed.
 Json tell(const CacheItem& item, const Verification& result, bool remove, std::string& text) {
   Json faults = Json::array();
@@ -143,7 +149,8 @@ Json tell(const CacheItem& item, const Verification& result, bool remove, std::s
       fmt::format("{}: {} files, {}, {} {}\n", item.name, result.files, bytes_text(result.bytes),
                   result.faults.size(), result.faults.size() == 1 ? "fault" : "faults");
   for (const CacheFault& fault : result.faults) {
-    const bool removed = remove && fault.removable && fs::remove(fault.path);
+    const bool removed = remove && fault.removable;
+    if (removed) remove_file(fault.path);
     Json entry = {{"path", fault.path.string()}, {"fault", fault.sentence}, {"removed", removed}};
     faults.push_back(std::move(entry));
     text += fmt::format("  {}: {}{}\n", fault.path.string(), fault.sentence,

@@ -28,6 +28,7 @@ void add_schemes(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_coverage(CLI::App& app, Session& session);
 void add_bench(CLI::App& app, Session& session);
+void add_doctor(CLI::App& app, Session& session);
 void add_fetch(CLI::App& app, Session& session);
 void add_cache(CLI::App& app, Session& session);
 void add_login(CLI::App& app, Session& session);

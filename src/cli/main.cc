@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <new>
 
 #include "base/error.h"
@@ -55,6 +56,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_quantize(app, session);
   fluxq::cli::add_coverage(app, session);
   fluxq::cli::add_bench(app, session);
+  fluxq::cli::add_doctor(app, session);
   fluxq::cli::add_fetch(app, session);
   fluxq::cli::add_cache(app, session);
   fluxq::cli::add_login(app, session);
@@ -82,6 +84,8 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report(fluxq::ErrorCode::out_of_memory_host,
                   "an allocation failed: host memory does not suffice");
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(fluxq::ErrorCode::io, error.what());
   } catch (const std::exception& error) {
     return report(fluxq::ErrorCode::internal, error.what());
   }

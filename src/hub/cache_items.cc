@@ -27,18 +27,14 @@ constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
 // Names that fluxq writes into a run's folder and into a quantized model, and what the other
 // programs' own cleaning removes.
-constexpr std::array<std::string_view, 12> kRunParts = {"results.sqlite",
-                                                        "results.sqlite-journal",
-                                                        "progress.md",
-                                                        "pictures",
-                                                        ".latents",
-                                                        "run.lock",
-                                                        "report.html",
-                                                        "report.md",
-                                                        "matrix.csv",
-                                                        "results.json",
-                                                        "recommendation.json",
-                                                        "recommendation.md"};
+constexpr std::array<std::string_view, 13> kRunParts = {
+    "results.sqlite",   "results.sqlite-journal",
+    "progress.md",      "pictures",
+    ".latents",         "run.lock",
+    "report.html",      "report.md",
+    "report",           "matrix.csv",
+    "results.json",     "recommendation.json",
+    "recommendation.md"};
 constexpr std::array<std::string_view, 10> kModelParts = {
     "model_index.json", "scheduler",   "text_encoder", "text_encoder_2", "tokenizer",
     "tokenizer_2",      "transformer", "vae",          "README.md",      "LICENSE.md"};
@@ -167,6 +163,25 @@ std::vector<fs::path> matching_folders(const std::vector<fs::path>& roots,
   return found;
 }
 
+std::vector<fs::path> parts_of_run(const fs::path& folder) {
+  std::vector<fs::path> parts = parts_in(folder, kRunParts);
+  for (const std::string& name : list_folder(folder))  // kept when measurements were made anew
+    if (name.starts_with("results.before-") && name.ends_with(".sqlite"))
+      parts.push_back(folder / name);
+  return parts;
+}
+
+std::vector<CacheItem> run_items(const std::vector<fs::path>& folders, const CancelToken& cancel) {
+  std::vector<CacheItem> items;
+  for (const fs::path& folder : folders)
+    items.push_back(measured({.kind = CacheKind::runs,
+                              .name = folder.string(),
+                              .path = folder,
+                              .parts = parts_of_run(folder)},
+                             cancel));
+  return items;
+}
+
 template <typename Names>
 std::vector<CacheItem> folder_items(CacheKind kind, const std::vector<fs::path>& folders,
                                     const Names& names, const CancelToken& cancel) {
@@ -197,10 +212,11 @@ std::vector<CacheItem> torch_items(const CancelToken& cancel) {
                     kTorchParts, cancel);
   // Compiled code lies in the folder for temporary files, under the user's name.
   const passwd* user = ::getpwuid(::getuid());
-  const fs::path compiled =
-      fs::temp_directory_path() / fmt::format("torchinductor_{}", user ? user->pw_name : "");
+  std::error_code no_folder;
+  const fs::path compiled = fs::temp_directory_path(no_folder) /
+                            fmt::format("torchinductor_{}", user ? user->pw_name : "");
   struct stat status = {};
-  if (user && ::lstat(compiled.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+  if (user && !no_folder && ::lstat(compiled.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
       status.st_uid == ::getuid())
     items.push_back(measured({.kind = CacheKind::torch,
                               .name = compiled.string(),
@@ -217,8 +233,9 @@ std::vector<CacheItem> whole_folder(CacheKind kind, const fs::path& folder,
       measured({.kind = kind, .name = folder.string(), .path = folder, .parts = {folder}}, cancel)};
 }
 
-/// Fails while another process downloads into the model or writes the run.
-void check_unused(const CacheItem& item) {
+/// Keeps other processes from downloading into the model or writing the run meanwhile; fails while
+/// one does.
+std::vector<std::unique_ptr<FileLock>> lock_item(const CacheItem& item) {
   std::vector<fs::path> locks;
   if (item.kind == CacheKind::runs) locks = {item.path / "run.lock"};
   if (item.kind == CacheKind::hub) {
@@ -227,8 +244,10 @@ void check_unused(const CacheItem& item) {
     if (fs::is_directory(folder, ignored))
       for (const std::string& name : list_folder(folder)) locks.push_back(folder / name);
   }
+  std::vector<std::unique_ptr<FileLock>> held;
   for (const fs::path& lock : locks)
-    if (is_there(lock)) const FileLock unused(lock);
+    if (is_there(lock)) held.push_back(std::make_unique<FileLock>(lock));
+  return held;
 }
 
 }  // namespace
@@ -241,7 +260,7 @@ std::vector<CacheItem> find_items(CacheKind kind, const std::vector<fs::path>& f
     case CacheKind::hub:
       return hub_items(cancel);
     case CacheKind::runs:
-      return folder_items(kind, matching_folders(folders, is_run), kRunParts, cancel);
+      return run_items(matching_folders(folders, is_run), cancel);
     case CacheKind::quantized:
       return folder_items(kind, matching_folders(folders, is_quantized_model), kModelParts, cancel);
     case CacheKind::algorithms:
@@ -258,7 +277,7 @@ std::vector<CacheItem> find_items(CacheKind kind, const std::vector<fs::path>& f
 }
 
 TreeSize remove_item(const CacheItem& item, const CancelToken& cancel) {
-  check_unused(item);
+  const auto locks = lock_item(item);
   const fs::path cache = item.path.parent_path();
   std::vector<fs::path> shared;
   if (item.kind == CacheKind::hub) shared = shared_blobs_of(cache, item.path);

@@ -151,6 +151,8 @@ TEST_F(Cache, RunsAreKnownByTheirFilesAndOtherFilesStay) {
     put(home_ / "results" / name / "progress.md", "x");
     put(home_ / "results" / name / "pictures/bf16/a.png", "x");
   }
+  put(home_ / "results/one/report/picture.png", "x");
+  put(home_ / "results/one/results.before-1.sqlite", "x");
   put(home_ / "results/two/notes.txt", "mine");
   put(home_ / "results/three/report.md", "x");
   const std::vector<CacheItem> items = find(CacheKind::runs, {home_ / "results"});
@@ -170,6 +172,11 @@ TEST_F(Cache, ARunThatGoesOnIsNotRemoved) {
   EXPECT_FLUXQ_ERROR(remove_item(find(CacheKind::runs, {home_ / "run"}).at(0), kNoCancel), io,
                      "in use by");
   EXPECT_TRUE(fs::exists(home_ / "run/results.sqlite"));
+}
+
+TEST_F(Cache, AMissingFolderForTemporaryFilesIsNoError) {
+  environment_.set("TMPDIR", "/there/is/no/such/folder");
+  EXPECT_TRUE(find(CacheKind::torch).empty());
 }
 
 TEST_F(Cache, QuantizedModelsAreKnownByTheirConfig) {

@@ -22,12 +22,14 @@ class Workers {
  public:
   Workers(std::deque<FileDownload>& files, const HttpOptions& http, CancelToken& stop, int count)
       : files_(files), http_(http), stop_(stop), running_(count) {
-    for (int i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
+    try {
+      for (int i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
+    } catch (...) {  // not even this many
+      end();
+      throw;
+    }
   }
-  ~Workers() {
-    stop_.request();
-    for (std::thread& thread : threads_) thread.join();
-  }
+  ~Workers() { end(); }
 
   /// True when all have ended.
   bool wait(std::chrono::milliseconds time) {
@@ -53,6 +55,11 @@ class Workers {
     const std::lock_guard lock(mutex_);
     --running_;
     ended_.notify_all();
+  }
+
+  void end() {
+    stop_.request();
+    for (std::thread& thread : threads_) thread.join();
   }
 
   bool run_one(HttpClient& client) {

@@ -58,7 +58,7 @@ PartialFile::~PartialFile() {
   }
   try {
     if (unsaved_) save_state();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // The chunks since the last save are brought again.
   }
 }

@@ -69,7 +69,7 @@ void warn_unknown_keys(const Json& config, std::string_view where,
                        std::initializer_list<std::string_view> known, Progress& progress) {
   std::vector<std::string> unknown;
   for (const auto& [key, value] : config.items()) {
-    const auto is_key = [&key](std::string_view name) { return name == key; };
+    const auto is_key = [&key = key](std::string_view name) { return name == key; };
     if (!std::ranges::any_of(known, is_key) && !std::ranges::any_of(kHarmlessKeys, is_key))
       unknown.push_back(in_quotes(key, 60));
   }

@@ -88,7 +88,8 @@ std::vector<std::string_view> model_components() {
 }
 
 ModelFolder read_model_folder(const fs::path& path, Progress& progress) {
-  if (!fs::is_directory(path))
+  std::error_code unreadable;
+  if (!fs::is_directory(path, unreadable))
     fail(ErrorCode::not_found, "the model {}: expected a diffusers folder", path.string());
   check_index(path / "model_index.json");
   ModelFolder model;

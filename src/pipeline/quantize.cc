@@ -31,8 +31,12 @@ class NewFolder {
     }
   }
   ~NewFolder() {
-    std::error_code ignored;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+    if (temporary_.empty()) return;
+    try {
+      fs::remove_all(temporary_);
+    } catch (const std::exception&) {
+      // Not even memory for that: what was to be said is on its way already.
+    }
   }
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;

@@ -1,0 +1,47 @@
+#include "doctor/model_facts.h"
+
+#include "base/error.h"
+#include "fluxq/engine.h"
+#include "hub/cache_layout.h"
+#include "pipeline/inspect.h"
+#include "pipeline/memory_plan.h"
+#include "pipeline/model_recipe.h"
+
+namespace fluxq {
+namespace {
+
+void compute_needs(ModelFacts& facts, const ModelFolder& model) {
+  for (const auto& [part, plan] : weight_plans(model))
+    facts.download_bytes += static_cast<uint64_t>(plan.parameters() * dtype_bytes(DType::bf16));
+  for (const Scheme* scheme : all_schemes()) {
+    const Recipe recipe = Recipe::standard(*scheme);
+    MemoryPlan plan = plan_weights(model, recipe);
+    plan_activations(plan, model, recipe, 1, model.defaults.width, model.defaults.height,
+                     model.defaults.max_text_tokens);
+    facts.needs.push_back({.scheme = scheme->info().name,
+                           .bytes = plan.needed_bytes(),
+                           .host_only = scheme->stream() == DType::f32});
+  }
+}
+
+}  // namespace
+
+ModelFacts read_model_facts(const std::string& name) {
+  ModelFacts facts;
+  facts.name = name;
+  Progress silent;
+  ModelFolder model;  // FLUX.1, if nothing better is known
+  try {
+    const std::filesystem::path path = find_model(name);
+    facts.path = path.string();
+    model = read_model_folder(path, silent);
+    inspect_model(path, silent);
+  } catch (const Error& error) {
+    if (facts.path.empty() && !parse_hub_name(name)) throw;
+    if (!facts.path.empty()) facts.trouble = error.what();
+  }
+  compute_needs(facts, model);
+  return facts;
+}
+
+}  // namespace fluxq
