@@ -54,6 +54,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_schemes(app, session);
   fluxq::cli::add_quantize(app, session);
   fluxq::cli::add_coverage(app, session);
+  fluxq::cli::add_distort(app, session);
   fluxq::cli::add_bench(app, session);
   fluxq::cli::add_fetch(app, session);
   fluxq::cli::add_cache(app, session);
