@@ -9,13 +9,14 @@ namespace fluxq {
 namespace {
 
 // Steps of the model follow each other within microseconds: a worker spins that long before it
-// sleeps.
+// sleeps, unless another thread needs its core.
 constexpr int kSpins = 4000;
 
 }  // namespace
 
 ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
-    : shares_(static_cast<size_t>(std::max(1, threads))) {
+    : spins_(threads <= default_threads() ? kSpins : 0),
+      shares_(static_cast<size_t>(std::max(1, threads))) {
   if (on_start) on_start();
   try {
     for (int worker = 1; worker < threads; ++worker) {
@@ -63,7 +64,7 @@ void ThreadPool::work(int worker) {
   uint64_t seen = 0;  // number of the latest round that this worker knows
   const auto news = [&] { return round_ / kRound != seen || stop_; };
   for (;;) {
-    for (int spin = 0; spin < kSpins && !news(); ++spin) _mm_pause();
+    for (int spin = 0; spin < spins_ && !news(); ++spin) _mm_pause();
     if (!news()) {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, news);
@@ -102,11 +103,15 @@ void ThreadPool::parallel_for(int64_t pieces, const std::function<void(int64_t, 
     failure_ = nullptr;
     round_ = (round_ / kRound + 1) * kRound + kOpen;
   }
-  wake_.notify_all();
+  if (pieces >= size()) {
+    wake_.notify_all();
+  } else {
+    for (int64_t piece = 1; piece < pieces; ++piece) wake_.notify_one();
+  }
   run_pieces(0);
   round_ -= kOpen;
   const auto all_left = [&] { return workers_in(round_) == 0; };
-  for (int spin = 0; spin < kSpins && !all_left(); ++spin) _mm_pause();
+  for (int spin = 0; spin < spins_ && !all_left(); ++spin) _mm_pause();
   std::unique_lock lock(mutex_);
   done_.wait(lock, all_left);
   if (failure_) std::rethrow_exception(failure_);

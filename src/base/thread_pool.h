@@ -43,6 +43,7 @@ class ThreadPool {
   void end();
   void run_pieces(int worker);
 
+  const int spins_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;

@@ -129,13 +129,16 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
   };
   std::string device = options.device.value_or("cpu");
   std::error_code error;
+  int threads = options.threads.value_or(default_threads());
   // What cannot be planned leaves no folder behind.
-  if (!fs::exists(folder / kResultsFile, error)) resolve(device);
+  if (!fs::exists(folder / kResultsFile, error)) {
+    open_device(device, threads);
+    resolve(device);
+  }
   make_folder(folder);
   const FileLock lock(folder / "run.lock");
   Store store(folder);
   std::optional<Results> stored;
-  int threads = options.threads.value_or(default_threads());
   if (store.has_plan()) {
     stored = store.load();
     request.fill_from(to_request(stored->plan));

@@ -13,9 +13,10 @@ static_assert(std::endian::native == std::endian::little, "safetensors data are 
 SafetensorsFile::SafetensorsFile(InputFile file, uint64_t max_header_bytes)
     : file_(std::move(file)) {
   const std::string where = path().string();
-  if (file_.size() < kSafetensorsPrefixBytes)
+  constexpr uint64_t kSmallest = kSafetensorsPrefixBytes + 2;  // with the header "{}"
+  if (file_.size() < kSmallest)
     fail(ErrorCode::corrupt_file, "{}: expected a safetensors file of at least {} bytes, got {}",
-         where, kSafetensorsPrefixBytes, file_.size());
+         where, kSmallest, file_.size());
   std::array<std::byte, kSafetensorsPrefixBytes> prefix;
   file_.read_at(0, prefix);
   const auto header_bytes = std::bit_cast<uint64_t>(prefix);

@@ -54,9 +54,9 @@ TEST(SafetensorsFile, ContainersThatLieAreRefused) {
   const struct {
     std::string bytes, message;
   } cases[] = {
-      {"", "at least 8 bytes, got 0"},
-      {"1234567", "at least 8 bytes, got 7"},
-      {length_prefix(0), "got a length of 0"},
+      {"", "at least 10 bytes, got 0"},
+      {"1234567", "at least 10 bytes, got 7"},
+      {length_prefix(0), "at least 10 bytes, got 8"},
       {length_prefix(0) + "{}", "got a length of 0"},
       {length_prefix(1) + "{}", "got a length of 1"},
       {length_prefix(3) + "{}", "got a length of 3"},

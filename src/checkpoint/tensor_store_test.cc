@@ -158,7 +158,7 @@ TEST(TensorStore, ShardsThatDisagreeWithTheIndexAreRefused) {
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), corrupt_file,
                      "tensor \"y\": expected it in one file, got it in b.safetensors too");
   write_test_file(folder / "b.safetensors", "");
-  EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), corrupt_file, "at least 8 bytes, got 0");
+  EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), corrupt_file, "at least 10 bytes, got 0");
   fs::remove(folder / "b.safetensors");
   fs::create_directory(folder / "b.safetensors");
   EXPECT_FLUXQ_ERROR(TensorStore(folder.path()), bad_argument, "got a folder");

@@ -27,6 +27,7 @@ void add_inspect(CLI::App& app, Session& session);
 void add_schemes(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_coverage(CLI::App& app, Session& session);
+void add_distort(CLI::App& app, Session& session);
 void add_bench(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_fetch(CLI::App& app, Session& session);

@@ -32,6 +32,11 @@ report::FolderComparison compare(const Options& options, const Session& session)
     fail(ErrorCode::bad_argument,
          "compare: expected two pictures or two folders, got one of each: {} and {}",
          options.a.string(), options.b.string());
+  for (const fs::path& input : {options.a, options.b})
+    if (std::error_code error; fs::equivalent(options.output, input, error))
+      fail(ErrorCode::bad_argument,
+           "--output {}: expected another place than the pictures that are compared",
+           options.output.string());
   if (fs::is_directory(options.a)) {
     if (!options.output.empty()) make_folder(options.output);
     ProgressBar progress(session);

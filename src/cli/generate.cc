@@ -72,6 +72,8 @@ bool names_a_file(const fs::path& output) { return output.extension() == ".png";
 /// exists) for many.
 void prepare_output(const Options& options, size_t pictures) {
   const fs::path& output = options.output;
+  if (output.empty())
+    fail(ErrorCode::bad_argument, "--output: expected a .png file or a folder, got nothing");
   if (names_a_file(output)) {
     if (pictures != 1) {
       fail(ErrorCode::bad_argument, "--output {}: expected a folder for {} pictures, got a file",

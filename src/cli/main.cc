@@ -10,6 +10,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "fluxq/version.h"
 
@@ -55,6 +56,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_schemes(app, session);
   fluxq::cli::add_quantize(app, session);
   fluxq::cli::add_coverage(app, session);
+  fluxq::cli::add_distort(app, session);
   fluxq::cli::add_bench(app, session);
   fluxq::cli::add_doctor(app, session);
   fluxq::cli::add_fetch(app, session);
@@ -65,11 +67,14 @@ int run(int argc, char** argv) {
   fluxq::cli::add_recommend(app, session);
   fluxq::cli::add_compare(app, session);
   fluxq::cli::add_version(app, session);
+  fluxq::cli::check_command(app, argc, argv);
+  fluxq::cli::check_numbers(app);
   try {
     app.parse(argc, argv);
     return session.exit_status;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return report(fluxq::ErrorCode::bad_argument, fluxq::cli::sentence_of(error).c_str());
   }
 }
 

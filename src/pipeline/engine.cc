@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "base/text.h"
 #include "fluxq/version.h"
 #include "pipeline/model_recipe.h"
 #include "pipeline/model_weights.h"
@@ -46,6 +47,9 @@ struct Engine::Implementation {
   Request resolve(const GenerateOptions& generate) const {
     if (generate.batch < 1)
       fail(ErrorCode::bad_argument, "batch: expected 1 or more, got {}", generate.batch);
+    if (generate.prompt.find('\0') != std::string::npos)  // a picture's metadata cannot hold it
+      fail(ErrorCode::bad_argument, "prompt: expected text without NUL, got {}",
+           in_quotes(generate.prompt));
     const GenerationDefaults& defaults = pipeline->model().defaults;
     Request request{.prompt = generate.prompt,
                     .seeds = {},

@@ -67,12 +67,14 @@ TEST(Analysis, ACeilingThatTheDeviceLacksIsThatOfTheArithmeticUsedInstead) {
 
 TEST(Analysis, WithoutABaselineNothingIsRelativeToIt) {
   Results results = two_cells({4000, 4000}, {2000, 2000});
+  for (Cell& cell : results.cells) cell.memory = {{"decode", 1'000'000, {}}};
   results.cells[0].status = CellStatus::failed;
   EXPECT_FALSE(analyse(results).cells[1].time_ratio.has_value());
   EXPECT_FALSE(analyse(results).cells[0].total.has_value());
   results.cells.erase(results.cells.begin());
   const Analysis analysis = analyse(results);
   EXPECT_FALSE(analysis.cells[0].time_ratio.has_value());
+  ASSERT_TRUE(analysis.cells[0].memory.has_value());
   EXPECT_FALSE(analysis.cells[0].memory->saved_percent.has_value());
   EXPECT_DOUBLE_EQ(analysis.cells[0].total->median, 2000);
 }
@@ -107,7 +109,7 @@ TEST(Analysis, PeaksAreThoseOfTheDeviceWhereThereIsOne) {
   Results host = results;
   for (Cell& cell : host.cells)
     for (PhaseMemory& phase : cell.memory) phase.device_peak_bytes.reset();
-  const MemoryUse& on_host = *analyse(host).cells[0].memory;
+  const MemoryUse on_host = *analyse(host).cells[0].memory;
   EXPECT_FALSE(on_host.on_device);
   EXPECT_EQ(on_host.peak_bytes, 3'100'000'000);
   EXPECT_EQ(on_host.serving_bytes, 2'900'000'000);

@@ -68,6 +68,11 @@ Unit byte_unit(std::span<const double> values_bytes) {
   return pick(values_bytes, kScales);
 }
 
+Unit flop_unit(std::span<const double> values) {
+  static constexpr std::array kScales = {Scale{1e9, "GFLOP"}, Scale{1e12, "TFLOP"}};
+  return pick(values, kScales);
+}
+
 Unit flops_unit(std::span<const double> values_per_second) {
   static constexpr std::array kScales = {Scale{1e9, "GFLOP/s"}, Scale{1e12, "TFLOP/s"}};
   return pick(values_per_second, kScales);

@@ -35,6 +35,8 @@ struct Unit {
 Unit time_unit(std::span<const double> values_ms);
 /// kB, MB or GB (powers of 1000), for bytes.
 Unit byte_unit(std::span<const double> values_bytes);
+/// GFLOP or TFLOP.
+Unit flop_unit(std::span<const double> values);
 /// GFLOP/s or TFLOP/s.
 Unit flops_unit(std::span<const double> values_per_second);
 

@@ -114,7 +114,7 @@ std::string speed_text(const CellSummary& cell) {
     case Verdict::not_distinguishable:
       break;
   }
-  return text + fmt::format(", which is not distinguishable from bf16 ({}). ",
+  return text + fmt::format(", not distinguishable from bf16: {}. ",
                             ratio_text(*cell.time_ratio, "bf16"));
 }
 

@@ -53,6 +53,10 @@ Table state_table(const Analysis& analysis) {
   return table;
 }
 
+bool is_above_ceiling(const std::optional<Rate>& rate) {
+  return rate && rate->share && *rate->share > 1;
+}
+
 std::string floor_text(NoiseFloor floor) {
   switch (floor) {
     case NoiseFloor::f32_run:
@@ -148,6 +152,12 @@ Section limits_section(const Analysis& analysis, const std::vector<std::string>&
       "effect by chance.",
       "FLIP, PSNR and SSIM say how far a picture is from bf16's, not which is better: a sampler "
       "may reach another picture that is as good. Look at the pictures."};
+  if (std::ranges::any_of(analysis.cells, [](const CellSummary& cell) {
+        return is_above_ceiling(cell.flops) || is_above_ceiling(cell.bandwidth);
+      }))
+    bullets.items.emplace_back(
+        "A rate above its ceiling means that the machine had more to do while the ceiling was "
+        "measured than later: the shares of this run are too high.");
   for (const Cell& cell : results.cells)
     if (cell.status == CellStatus::failed)
       bullets.items.push_back(

@@ -143,22 +143,25 @@ Table rate_table(const Analysis& analysis, const Cells& cells) {
   table.columns = {{"Scheme, batch", false}, {"Work per run", true}, {"Arithmetic", true},
                    {"Share", true},          {"Weights read", true}, {"Bandwidth", true},
                    {"Share", true}};
-  std::vector<double> rates, bandwidths, bytes;
+  std::vector<double> rates, bandwidths, bytes, work;
   for (const CellSummary* cell : cells) {
-    if (cell->flops) rates.push_back(cell->flops->value);
+    if (cell->flops) {
+      rates.push_back(cell->flops->value);
+      work.push_back(cell->cell->flops);
+    }
     if (cell->bandwidth) {
       bandwidths.push_back(cell->bandwidth->value);
       bytes.push_back(cell->cell->weight_bytes_read);
     }
   }
   const Unit rate_unit = flops_unit(rates), bandwidth_unit = byte_unit(bandwidths),
-             bytes_unit = byte_unit(bytes);
+             bytes_unit = byte_unit(bytes), work_unit = flop_unit(work);
   for (const CellSummary* cell : cells) {
     if (!cell->flops && !cell->bandwidth) continue;
     std::vector<TableCell> row(7, absent());
     row[0] = {cell_name(analysis, cell->cell->key), "", Tone::plain};
     if (cell->flops) {
-      row[1] = {fixed(cell->cell->flops / 1e12, 2) + " TFLOP", "", Tone::plain};
+      row[1] = {work_unit.show(cell->cell->flops), "", Tone::plain};
       row[2] = {rate_unit.show(cell->flops->value), "", Tone::plain};
       row[3] = share_cell(cell->flops);
     }

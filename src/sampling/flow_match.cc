@@ -86,6 +86,9 @@ FlowMatchConfig parse_flow_match_config(const Json& config, std::string_view whe
   result.num_train_timesteps =
       optional_int(config, "num_train_timesteps", where, result.num_train_timesteps, 1, 1'000'000);
   result.shift = optional_number(config, "shift", where, result.shift);
+  if (!(result.shift > 0))
+    fail(ErrorCode::corrupt_file, "{}: shift: expected a number above 0, got {}", where,
+         result.shift);
   result.use_dynamic_shifting = optional_bool(config, "use_dynamic_shifting", where, false);
   result.base_shift = optional_number(config, "base_shift", where, result.base_shift);
   result.max_shift = optional_number(config, "max_shift", where, result.max_shift);

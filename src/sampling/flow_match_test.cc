@@ -65,6 +65,8 @@ TEST(FlowMatch, RefusesWhatItDoesNotDo) {
   EXPECT_EQ(code_of(R"({"_class_name": "EulerDiscreteScheduler"})"), ErrorCode::unsupported);
   EXPECT_EQ(code_of(R"({"time_shift_type": "cubic"})"), ErrorCode::corrupt_file);
   EXPECT_EQ(code_of(R"({"shift": "3"})"), ErrorCode::corrupt_file);
+  EXPECT_EQ(code_of(R"({"shift": 0})"), ErrorCode::corrupt_file);
+  EXPECT_EQ(code_of(R"({"shift": -1})"), ErrorCode::corrupt_file);
   EXPECT_EQ(code_of(R"({"num_train_timesteps": 0})"), ErrorCode::corrupt_file);
   EXPECT_EQ(code_of(R"({"use_karras_sigmas": true, "use_exponential_sigmas": true})"),
             ErrorCode::corrupt_file);

@@ -118,7 +118,17 @@ TEST(Generate, BadArgumentsGetASentenceAndWriteNothing) {
       {{"generate"}, 2, "expected a prompt"},
       {{"generate", "x", "--prompts", "/no/such/file"}, 3, "/no/such/file"},
       {{"generate", "x", "--no-such-option"}, 2, "--no-such-option"},
-      {{"no-such-command"}, 2, ""},
+      {{"generate", "x", "--width", "16.5"}, 2, "--width: expected an integer"},
+      {{"generate", "x", "--width", ""}, 2, "got \"\""},
+      {{"generate", "x", "--steps", "99999999999"}, 2, "--steps: expected an integer"},
+      {{"generate", "x", "--seed", "-1"}, 2, "--seed: expected an integer from 0"},
+      {{"generate", "x", "--seed", "18446744073709551616"},
+       2,
+       "--seed: expected an integer from 0"},
+      {{"generate", "x", "--seed", "0x10"}, 2, "got \"0x10\""},
+      {{"generate", "x", "--guidance", "much"}, 2, "--guidance: expected a number"},
+      {{"generate", "x", "--guidance", "1e999"}, 2, "guidance: expected a number from"},
+      {{"generat", "x"}, 2, "command \"generat\": expected one of generate, "},
   };
   for (const auto& test : cases) {
     const TemporaryFolder folder;
@@ -127,7 +137,8 @@ TEST(Generate, BadArgumentsGetASentenceAndWriteNothing) {
     const Outcome outcome = run_fluxq(arguments, {.folder = folder.path()});
     EXPECT_EQ(outcome.status, test.status) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(test.sentence));
-    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n') >= 1, true);
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_THAT(outcome.err, ::testing::StartsWith("fluxq: "));
     EXPECT_FALSE(fs::exists(folder / "picture.png"));
   }
 }
