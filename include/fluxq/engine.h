@@ -18,21 +18,6 @@
 
 namespace fluxq {
 
-struct EngineOptions {
-  /// A diffusers folder, or the name of a model that find_model() knows.
-  std::string model = "emoji-flux";
-  /// How the transformer's linear layers are stored and multiplied: `fluxq schemes` lists them.
-  /// Empty: as the model's files are, bf16 for plain ones.
-  std::string scheme = {};
-  /// A recipe file that says which layer gets which scheme; empty: the default one.
-  std::filesystem::path recipe = {};
-  std::string device = "cpu";
-  int threads = 0;  ///< of the CPU; 0: one per core
-  /// The weights that are expected (PictureInfo::weights_sha256); Error(bad_argument) for others.
-  /// Empty: any.
-  std::string weights_sha256 = {};
-};
-
 struct GenerateOptions {
   std::string prompt = {};  ///< UTF-8
   uint64_t seed = 0;        ///< picture i of the batch has seed + i
@@ -46,6 +31,28 @@ struct GenerateOptions {
   /// A folder into which `stages.safetensors` is written (DESIGN.md, "The command line"); empty:
   /// none.
   std::filesystem::path dump = {};
+};
+
+struct EngineOptions {
+  /// A diffusers folder, or the name of a model that find_model() knows.
+  std::string model = "emoji-flux";
+  /// How the transformer's linear layers are stored and multiplied: `fluxq schemes` lists them.
+  /// Empty: as the model's files are, bf16 for plain ones.
+  std::string scheme = {};
+  /// A recipe file that says which layer gets which scheme; empty: the default one.
+  std::filesystem::path recipe = {};
+  /// "cuda", "cpu", or "auto": the GPU where this build and this machine have a usable one, else
+  /// the CPU.
+  std::string device = "auto";
+  int threads = 0;  ///< of the CPU; 0: one per core
+  /// Keep only the weights of one phase on the device: the text encoders, then the transformer,
+  /// then the VAE. Less memory, and each picture waits for weights to be loaded.
+  bool low_memory = false;
+  /// The largest request to come: one that does not fit is refused before anything is loaded.
+  std::optional<GenerateOptions> largest = {};
+  /// The weights that are expected (PictureInfo::weights_sha256); Error(bad_argument) for others.
+  /// Empty: any.
+  std::string weights_sha256 = {};
 };
 
 /// Not for use from several threads at once.

@@ -24,6 +24,7 @@ struct PictureInfo {
   std::string model;           ///< name of the model's folder or "org/name", not a path
   std::string weights_sha256;  ///< 64 lower-case hex digits; empty where there is no file
   std::string version;         ///< of fluxq
+  std::string device = "cpu";  ///< "cpu" or "cuda": another one gives other bytes
 
   bool operator==(const PictureInfo&) const = default;
 };

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-/// The f32 run must leave room for its activations and for others.
+/// The f32 run must leave room for others.
 constexpr double kMemoryShare = 0.8;
 /// Pictures come fast; progress.md need not.
 constexpr std::chrono::seconds kRewriteInterval{2};
@@ -40,6 +40,7 @@ class ProgressWriter final : public RunWatcher {
     }
     next_.moved(results, state);
   }
+  void planned(std::string_view text) override { next_.planned(text); }
   void cell_done(const Cell& cell, const RunState& state) override { next_.cell_done(cell, state); }
   void failed(const Failure& failure) override { next_.failed(failure); }
   void warn(std::string_view sentence) override { next_.warn(sentence); }
@@ -66,29 +67,36 @@ std::string model_reference(const std::string& model) {
   return error ? model : absolute.string();
 }
 
-NoiseFloor choose_noise_floor(const ModelFolder& model, const Plan& plan, bool synthetic) {
-  if (synthetic) return NoiseFloor::none;
+NoiseFloor choose_noise_floor(const ModelFolder& model, const Plan& plan) {
+  if (model.synthetic) return NoiseFloor::none;
   if (std::find(plan.schemes.begin(), plan.schemes.end(), kExact) != plan.schemes.end())
     return NoiseFloor::f32_run;
   const Recipe recipe = Recipe::standard(find_scheme(kExact));
-  const auto needed = static_cast<double>(plan_weights(model, recipe).needed_bytes());
-  return needed < kMemoryShare * static_cast<double>(available_memory_bytes()) ? NoiseFloor::f32_run
-                                                                               : NoiseFloor::none;
+  const std::unique_ptr<Kernels> cpu = open_device("cpu", 1);  // where it runs, whatever the device
+  const auto [width, height] = plan.sizes.front();
+  const MemoryRequest picture = {.batch = 1,
+                                 .width = width,
+                                 .height = height,
+                                 .text_tokens = plan.max_text_tokens,
+                                 .steps = plan.steps};
+  const auto needed = static_cast<double>(plan_memory(model, recipe, picture, *cpu).needed_bytes());
+  return needed < kMemoryShare * static_cast<double>(cpu->free_bytes()) ? NoiseFloor::f32_run
+                                                                        : NoiseFloor::none;
 }
 
-void measure_ceilings(Environment& environment) {
-  const std::unique_ptr<Kernels> kernels = open_device(environment.device, environment.threads);
-  const Ceilings ceilings = fluxq::measure_ceilings(*kernels);
+void measure_ceilings(Environment& environment, Kernels& kernels) {
+  const Ceilings ceilings = fluxq::measure_ceilings(kernels);
   environment.ceiling_flops = ceilings.flops;
   environment.ceiling_bytes = ceilings.bytes;
 }
 
 /// Begins the run, or checks that what is there may go on.
 Results prepare(Store& store, const BenchOptions& options, const std::optional<Results>& stored,
-                const ModelFolder& model, const Plan& plan, Environment environment) {
-  const NoiseFloor noise_floor = choose_noise_floor(model, plan, environment.synthetic);
+                const ModelFolder& model, const Plan& plan, Environment environment,
+                Kernels& kernels) {
+  const NoiseFloor noise_floor = choose_noise_floor(model, plan);
   if (!stored) {
-    measure_ceilings(environment);
+    measure_ceilings(environment, kernels);
     store.begin(environment, plan, noise_floor);
     return store.load();
   }
@@ -107,10 +115,33 @@ Results prepare(Store& store, const BenchOptions& options, const std::optional<R
     environment.ceiling_flops = before.ceiling_flops;
     environment.ceiling_bytes = before.ceiling_bytes;
   } else {
-    measure_ceilings(environment);
+    measure_ceilings(environment, kernels);
   }
   accept_changes(store, *stored, changes, environment, plan, noise_floor);
   return store.load();
+}
+
+/// What each scheme of the plan needs for its largest cell.
+std::string memory_lines(const ModelFolder& model, const Plan& plan, Kernels& kernels) {
+  constexpr double kGigabyte = 1e9;
+  const auto [width, height] =
+      *std::ranges::max_element(plan.sizes, {}, [](auto size) { return size.first * size.second; });
+  const MemoryRequest largest = {.batch = plan.batches.back(),
+                                 .width = width,
+                                 .height = height,
+                                 .text_tokens = plan.max_text_tokens,
+                                 .steps = plan.steps};
+  const int64_t available = kernels.free_bytes();
+  const auto in_gigabytes = [](int64_t bytes) { return static_cast<double>(bytes) / kGigabyte; };
+  std::string text = fmt::format("memory for {} x {}, batch {}, of {:.2f} GB that are free:", width,
+                                 height, largest.batch, in_gigabytes(available));
+  for (const SchemeFit& fit : scheme_fits(model, largest, kernels, available)) {
+    const std::string& name = fit.scheme->info().name;
+    if (std::ranges::find(plan.schemes, name) != plan.schemes.end())
+      text += fmt::format("\n  {:<16} {:6.2f} GB; the largest batch that fits: {}", name,
+                          in_gigabytes(fit.needed_bytes), fit.largest_batch);
+  }
+  return text;
 }
 
 }  // namespace
@@ -127,7 +158,7 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
     return std::pair(resolve_plan(request, model, device == "cuda" ? Device::cuda : Device::cpu),
                      std::move(model));
   };
-  std::string device = options.device.value_or("cpu");
+  std::string device = resolve_device(options.device.value_or("auto"));
   std::error_code error;
   // What cannot be planned leaves no folder behind.
   if (!fs::exists(folder / kResultsFile, error)) resolve(device);
@@ -139,15 +170,18 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
   if (store.has_plan()) {
     stored = store.load();
     request.fill_from(to_request(stored->plan));
-    device = options.device.value_or(stored->environment.device);
+    if (!options.device) device = stored->environment.device;
     threads = options.threads.value_or(stored->environment.threads);
   }
   const auto [plan, model] = resolve(device);
-  open_device(device, threads);  // refuses what cannot be run, before anything is written
+  // Refuses what cannot be run, before anything is written; gives the device back to the workers.
+  std::unique_ptr<Kernels> kernels = open_device(device, threads);
   progress.begin("hash the weights", 0);
   const Environment environment = read_environment(model, device, threads, cancel);
   progress.begin("measure the machine", 0);
-  Results results = prepare(store, options, stored, model, plan, environment);
+  Results results = prepare(store, options, stored, model, plan, environment, *kernels);
+  watcher.planned(memory_lines(model, plan, *kernels));
+  kernels.reset();
   remove_leftovers(folder);
 
   ProgressWriter writer(folder, watcher);

@@ -42,7 +42,8 @@ PictureInfo story(const TextToImage& pipeline, const LoadOrder& load, const Requ
           .sampler = sampler_name(pipeline.model().scheduler),
           .model = pipeline.model().name,
           .weights_sha256 = load.weights_sha256,
-          .version = std::string(version())};
+          .version = std::string(version()),
+          .device = load.device};
 }
 
 void compare_pictures(const Image& image, const Image& reference, PictureResult& result) {

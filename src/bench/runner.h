@@ -38,6 +38,8 @@ struct RunState {
 class RunWatcher {
  public:
   virtual ~RunWatcher() = default;
+  /// Before the first cell: what each scheme will need, in lines for people.
+  virtual void planned(std::string_view /*text*/) {}
   /// After each unit and before the next.
   virtual void moved(const Results& /*results*/, const RunState& /*state*/) {}
   virtual void cell_done(const Cell& /*cell*/, const RunState& /*state*/) {}

@@ -49,6 +49,8 @@ class BenchDisplay final : public RunWatcher, public Progress {
                      state.share * 100, left, state.running));
   }
 
+  void planned(std::string_view text) override { line(text); }
+
   void cell_done(const Cell& cell, const RunState& state) override {
     const double ms = median(cell.total_ms);
     line(fmt::format(
@@ -180,7 +182,8 @@ void add_bench(CLI::App& app, Session& session) {
   command->add_option("--warmups", plan.warmups, "Runs of a cell that do not count [1]");
   command->add_option("--repeats", plan.repeats, "Runs of a cell that count [5]");
   command->add_option("--plan", options->plan_file, "A plan as JSON (docs/benchmark.md)");
-  command->add_option("--device", bench.device, "cpu or cuda [cpu]");
+  command->add_option("--device", bench.device,
+                      "auto, cpu or cuda [auto: the GPU where there is one]");
   command->add_option("--threads", bench.threads, "CPU threads [all cores]")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--accept-changes", bench.accept_changes,

@@ -1,18 +1,18 @@
 /// `fluxq coverage`: what each linear layer of a model runs as, and why an exception is one.
 #include <fmt/format.h>
 
-#include "base/thread_pool.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "fluxq/engine.h"
 #include "pipeline/model_recipe.h"
+#include "pipeline/open_device.h"
 #include "pipeline/text_to_image.h"
 
 namespace fluxq::cli {
 namespace {
 
 struct Options {
-  std::string model = "emoji-flux", scheme;
+  std::string model = "emoji-flux", scheme, device = "auto";
   std::filesystem::path recipe;
   int threads = 0;
   bool json = false;
@@ -46,8 +46,7 @@ void run(const Options& options, const Session& session) {
   ProgressBar progress(session);
   const ModelFolder model = read_model_folder(find_model(options.model), progress);
   const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
-  const std::unique_ptr<Kernels> kernels =
-      make_cpu_kernels(options.threads > 0 ? options.threads : default_threads());
+  const std::unique_ptr<Kernels> kernels = open_device(options.device, options.threads);
   const TextToImage pipeline(model, recipe, *kernels, progress, session.cancel);
   int64_t packed_bytes = 0, resident_bytes = 0;
   Json layers = Json::array();
@@ -87,6 +86,7 @@ void add_coverage(CLI::App& app, Session& session) {
   command->add_option("--scheme", options->scheme,
                       "Quantization scheme (fluxq schemes) [bf16, or as the model is stored]");
   command->add_option("--recipe", options->recipe, "A recipe file: which layer gets which scheme");
+  command->add_option("--device", options->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--threads", options->threads, "CPU threads [all cores]")
       ->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "One JSON object on standard output");

@@ -11,6 +11,10 @@
 #include "fluxq/engine.h"
 #include "image/png.h"
 #include "image/sheet.h"
+#include "pipeline/memory_table.h"
+#include "pipeline/model_recipe.h"
+#include "pipeline/open_device.h"
+#include "pipeline/request.h"
 
 namespace fluxq::cli {
 namespace {
@@ -26,7 +30,8 @@ struct Options {
   bool sheet = false;
   EngineOptions engine;
   GenerateOptions generate;
-  bool model_given = false;
+  bool model_given = false, device_given = false;
+  bool plan = false;
 };
 
 std::vector<std::string> read_prompts(const Options& options) {
@@ -90,29 +95,53 @@ void prepare_output(const Options& options, size_t pictures) {
          error.message());
 }
 
-/// Everything that a picture of fluxq says about itself.
-void take_from_picture(Options& options) {
+/// Everything that a picture of fluxq says about itself. Returns the device that it was made on.
+std::string take_from_picture(Options& options) {
   const PictureInfo info = read_picture_info(read_png_bytes(options.like), options.like.string());
   options.prompts = {info.prompt};
   options.engine.scheme = info.scheme;
   options.engine.recipe = info.recipe;
   options.engine.weights_sha256 = info.weights_sha256;
   if (!options.model_given) options.engine.model = info.model;
+  if (!options.device_given) options.engine.device = info.device;
   options.generate.seed = info.seed;
   options.generate.steps = info.steps;
   options.generate.width = info.width;
   options.generate.height = info.height;
   options.generate.guidance = info.guidance;
   options.generate.max_text_tokens = info.max_text_tokens;
+  return info.device;
+}
+
+/// What the request needs, without loading anything: fails when it does not fit.
+void show_plan(const Options& options, Progress& progress) {
+  const EngineOptions& engine = options.engine;
+  const std::unique_ptr<Kernels> kernels = open_device(engine.device, engine.threads);
+  const ModelFolder model = read_model_folder(find_model(engine.model), progress);
+  const Recipe recipe = choose_recipe(model, engine.scheme, engine.recipe);
+  const Request request = resolve_request(options.generate, model.defaults);
+  check_request(request, model.size_step());
+  const MemoryRequest memory =
+      memory_of(request, engine.low_memory ? Residency::by_phase : Residency::always);
+  print(memory_table(model, recipe, memory, *kernels));
+  check_fits(plan_memory(model, recipe, memory, *kernels), model, recipe, memory, *kernels,
+             kernels->free_bytes());
 }
 
 void run(Options options, const Session& session) {
-  if (!options.like.empty()) take_from_picture(options);
+  std::string device_before;
+  if (!options.like.empty()) device_before = take_from_picture(options);
+  if (options.plan) {
+    ProgressBar progress(session);
+    show_plan(options, progress);
+    return;
+  }
   const std::vector<std::string> prompts = read_prompts(options);
   prepare_output(options,
                  prompts.size() * static_cast<size_t>(std::max(1, options.generate.batch)));
 
   ProgressBar progress(session);
+  options.engine.largest = options.generate;
   Engine engine(options.engine, &progress, &session.cancel);
   std::vector<Image> images;
   std::set<std::string> names;
@@ -120,6 +149,9 @@ void run(Options options, const Session& session) {
     GenerateOptions generate = options.generate;
     generate.prompt = prompt;
     for (Picture& picture : engine.generate(generate, &progress, &session.cancel)) {
+      if (!device_before.empty() && picture.info.device != device_before)
+        progress.warn(fmt::format("{} was made on {}, this picture on {}: their bytes may differ",
+                                  options.like.string(), device_before, picture.info.device));
       fs::path file = options.output;
       if (!names_a_file(file)) {
         const std::string stem = fmt::format("{}-{}", slug(prompt), picture.info.seed);
@@ -148,7 +180,8 @@ void add_generate(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("generate", "Make pictures from prompts");
   command->footer(
       "Example: fluxq generate \"red apple\" --batch 4 -o apples\n"
-      "         fluxq generate --like apples/red-apple-2.png -o same.png");
+      "         fluxq generate --like apples/red-apple-2.png -o same.png\n"
+      "         fluxq generate --model synthetic:flux-dev --scheme int8dq --batch 8 --plan");
   EngineOptions& engine = options->engine;
   GenerateOptions& generate = options->generate;
   CLI::Option* prompt = command->add_option("PROMPT", options->prompts,
@@ -181,7 +214,15 @@ void add_generate(CLI::App& app, Session& session) {
   for (CLI::Option* option : shaping) like->excludes(option);
   command->add_option("--threads", engine.threads, "CPU threads [all cores]")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--device", engine.device, "cpu or cuda")->capture_default_str();
+  CLI::Option* device =
+      command
+          ->add_option("--device", engine.device,
+                       "auto (the GPU where there is one), cpu or cuda; with --like the picture's")
+          ->capture_default_str();
+  command->add_flag("--low-memory", engine.low_memory,
+                    "Keep the weights of one phase at a time on the device; slower");
+  command->add_flag("--plan", options->plan,
+                    "Only show what memory this would need and what would fit");
   command->add_option("--dump", generate.dump,
                       "Write every stage as DIR/stages.safetensors (one prompt)");
   CLI::Option* sheet =
@@ -189,8 +230,9 @@ void add_generate(CLI::App& app, Session& session) {
   command->add_option("-o,--output", options->output, "A .png file for one picture, else a folder")
       ->capture_default_str();
   (void)sheet;
-  command->callback([options, model, &session] {
+  command->callback([options, model, device, &session] {
     options->model_given = model->count() > 0;
+    options->device_given = device->count() > 0;
     if (options->sheet && names_a_file(options->output)) {
       fail(ErrorCode::bad_argument, "--sheet: expected --output to name a folder, got the file {}",
            options->output.string());

@@ -31,6 +31,7 @@ void visit_fields(Info& info, Visit&& visit) {
   visit("scheme", info.scheme);
   visit("recipe", info.recipe);
   visit("sampler", info.sampler);
+  visit("device", info.device);
 }
 
 // What is wrong with the values, or an empty string. Used on the way in and on the way out.
@@ -96,7 +97,11 @@ PictureInfo picture_info_from_json(std::string_view text, std::string_view where
     fail(ErrorCode::unsupported, "{}: expected metadata of format {}, got {} (a newer fluxq?)",
          where, kFormat, format);
   PictureInfo info;
-  visit_fields(info, [&](const char* key, auto& value) { read_field(json, key, where, value); });
+  visit_fields(info, [&](std::string_view key, auto& value) {
+    // Older pictures do not say: there was the CPU only.
+    if (key == "device" && find_member(json, key, where) == nullptr) return;
+    read_field(json, key, where, value);
+  });
   if (const std::string fault = find_fault(info); !fault.empty())
     fail(ErrorCode::corrupt_file, "{}: {}", where, fault);
   return info;

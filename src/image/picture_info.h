@@ -21,7 +21,8 @@ inline constexpr std::string_view kPictureInfoKeyword = "fluxq";
 std::string to_json(const PictureInfo& info);
 
 /// The reverse. corrupt_file (naming `where` and the key) for anything to_json does not write,
-/// except that unknown keys are passed over; unsupported when a newer format number says so.
+/// except that unknown keys are passed over, and that pictures without a device are the CPU's;
+/// unsupported when a newer format number says so.
 PictureInfo picture_info_from_json(std::string_view json, std::string_view where);
 
 /// The info of a PNG file's bytes. not_found when the picture is sound but carries none; errors of

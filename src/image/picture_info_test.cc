@@ -21,7 +21,8 @@ PictureInfo sample() {
           .sampler = "flow_match_euler shift=1",
           .model = "emoji-flux",
           .weights_sha256 = std::string(64, 'a'),
-          .version = "0.1.0"};
+          .version = "0.1.0",
+          .device = "cuda"};
 }
 
 TEST(PictureInfo, AnyPromptComesBackFromThePicture) {
@@ -50,6 +51,16 @@ TEST(PictureInfo, NumbersComeBackExactly) {
       info.guidance = guidance;
       EXPECT_EQ(picture_info_from_json(to_json(info), "x"), info);
     }
+}
+
+TEST(PictureInfo, PicturesWithoutADeviceAreTheCpus) {
+  const std::string text = to_json(sample());
+  const std::string device = R"("device":"cuda",)";
+  const size_t at = text.find(device);
+  ASSERT_NE(at, std::string::npos);
+  const PictureInfo info = picture_info_from_json(std::string(text).erase(at, device.size()), "x");
+  EXPECT_EQ(info.device, "cpu");
+  EXPECT_EQ(info.seed, sample().seed);
 }
 
 TEST(PictureInfo, WhatCannotBeKeptIsRefused) {

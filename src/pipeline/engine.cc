@@ -32,31 +32,24 @@ struct Engine::Implementation {
     ModelFolder model = read_model_folder(find_model(options.model), progress);
     const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
     scheme = recipe.main().info().name;
+    const Residency residency = options.low_memory ? Residency::by_phase : Residency::always;
+    if (options.largest) {
+      const Request request = resolve_request(*options.largest, model.defaults);
+      check_request(request, model.size_step());
+      const MemoryRequest memory = memory_of(request, residency);
+      check_fits(plan_memory(model, recipe, memory, *kernels), model, recipe, memory, *kernels,
+                 kernels->free_bytes());
+    }
     // The hash reads the same files as the loader: the second reader finds them in the page cache.
     std::future<std::string> hash = std::async(
         std::launch::async, [model, &cancel] { return model_weights_sha256(model, 1, cancel); });
-    pipeline = std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel);
+    pipeline = std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel,
+                                             residency);
     weights_hash = hash.get();
     if (!options.weights_sha256.empty() && weights_hash != options.weights_sha256) {
       fail(ErrorCode::bad_argument, "the model {}: expected weights with sha256 {}, got {}",
            pipeline->model().path.string(), options.weights_sha256, weights_hash);
     }
-  }
-
-  Request resolve(const GenerateOptions& generate) const {
-    if (generate.batch < 1)
-      fail(ErrorCode::bad_argument, "batch: expected 1 or more, got {}", generate.batch);
-    const GenerationDefaults& defaults = pipeline->model().defaults;
-    Request request{.prompt = generate.prompt,
-                    .seeds = {},
-                    .steps = generate.steps.value_or(defaults.steps),
-                    .width = generate.width.value_or(defaults.width),
-                    .height = generate.height.value_or(defaults.height),
-                    .guidance = generate.guidance.value_or(defaults.guidance),
-                    .max_text_tokens = generate.max_text_tokens.value_or(defaults.max_text_tokens)};
-    for (int i = 0; i < generate.batch; ++i)
-      request.seeds.push_back(generate.seed + static_cast<uint64_t>(i));
-    return request;
   }
 
   PictureInfo info(const Request& request, uint64_t seed) const {
@@ -73,7 +66,8 @@ struct Engine::Implementation {
             .sampler = sampler_name(model.scheduler),
             .model = model.name,
             .weights_sha256 = weights_hash,
-            .version = std::string(version())};
+            .version = std::string(version()),
+            .device = std::string(device_name(kernels->device()))};
   }
 
   EngineOptions options;
@@ -93,7 +87,7 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 
 std::vector<Picture> Engine::generate(const GenerateOptions& options, Progress* progress,
                                       const CancelToken* cancel) {
-  const Request request = implementation_->resolve(options);
+  const Request request = resolve_request(options, implementation_->pipeline->model().defaults);
   StageDump dump;
   Run run = implementation_->pipeline->run(request, progress ? *progress : silent(),
                                            cancel ? *cancel : never(),

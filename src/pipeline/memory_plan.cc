@@ -1,75 +1,260 @@
 #include "pipeline/memory_plan.h"
 
 #include <algorithm>
+#include <numeric>
+
+#include "models/flux/weights.h"
+#include "models/vae/decoder.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
 namespace {
 
-constexpr double kGigabyte = 1e9;
+using Entry = MemoryPlan::Entry;
 
-int64_t sum(const std::vector<MemoryPlan::Entry>& entries) {
-  int64_t bytes = 0;
-  for (const MemoryPlan::Entry& entry : entries) bytes += entry.bytes;
-  return bytes;
+constexpr double kGigabyte = 1e9;
+constexpr int64_t kF32Bytes = 4;
+constexpr int64_t kMaxBatch = 1024;
+/// What a device's operations take for themselves: on the GPU cuDNN's workspaces and the scores of
+/// attention that it does not do; on the CPU the threads' rows and tiles.
+constexpr int64_t kCudaWorkspaceBytes = int64_t{192} << 20;
+constexpr int64_t kCpuWorkspaceBytes = int64_t{16} << 20;
+
+int64_t sum(const std::vector<Entry>& entries) {
+  return std::accumulate(entries.begin(), entries.end(), int64_t{0},
+                         [](int64_t bytes, const Entry& entry) { return bytes + entry.bytes; });
 }
 
-int64_t largest(const std::vector<MemoryPlan::Entry>& entries) {
-  int64_t bytes = 0;
-  for (const MemoryPlan::Entry& entry : entries) bytes = std::max(bytes, entry.bytes);
-  return bytes;
+/// The parts that a phase works with.
+std::vector<std::string> parts_of(Phase phase) {
+  switch (phase) {
+    case Phase::text:
+      return {"text_encoder", "text_encoder_2"};
+    case Phase::denoise:
+      return {"transformer"};
+    case Phase::decode:
+      return {"vae"};
+  }
+  return {};
+}
+
+/// The activations of one request, as the models take them from the arena.
+class Activations {
+ public:
+  Activations(const ModelFolder& model, const Recipe& recipe, const MemoryRequest& request,
+              Kernels& kernels)
+      : model_(model),
+        request_(request),
+        is_cuda_(kernels.device() == Device::cuda),
+        element_(dtype_bytes(recipe.stream())),
+        fuses_act_(recipe.main().on(kernels)->fused().act),
+        image_(request.width / model.size_step() * (request.height / model.size_step())) {}
+
+  std::vector<Entry> of(Phase phase) const {
+    std::vector<Entry> entries;
+    switch (phase) {
+      case Phase::text:
+        entries = {{"text states", text()}, {"embeddings", embeddings()}};
+        break;
+      case Phase::denoise:
+        entries = {{"latents and conditioning", lasting()}, {"blocks", blocks()}};
+        break;
+      case Phase::decode:
+        entries = {{"latents and conditioning", lasting()}, {"pictures", pictures()}};
+        break;
+    }
+    entries.push_back({"workspace", is_cuda_ ? kCudaWorkspaceBytes : kCpuWorkspaceBytes});
+    return entries;
+  }
+
+ private:
+  int64_t tokens() const { return request_.text_tokens + image_; }
+
+  // What linear layers take for `rows` rows of state `width`, the widest of them with `inner`
+  // columns: the prepared input, a norm's as wide as the stream or the inner one in codes of 8 bits
+  // (on the CPU they may be as wide as the stream), and on the GPU a product whose epilogue is not
+  // fused.
+  int64_t linear(int64_t rows, int64_t width, int64_t inner) const {
+    const int64_t code = is_cuda_ ? 1 : element_;
+    const int64_t prepared = rows * (std::max(width * element_, inner * code) + kF32Bytes);
+    const int64_t product = is_cuda_ ? rows * (fuses_act_ ? width : inner) * element_ : 0;
+    return prepared + product;
+  }
+
+  int64_t embeddings() const {
+    return (request_.text_tokens * model_.t5.width + model_.clip.width) * element_;
+  }
+
+  int64_t text() const {
+    const T5Config& t5 = model_.t5;
+    const int64_t rows = request_.text_tokens;
+    const int64_t columns =
+        t5.width + std::max(4 * t5.inner(), (t5.gated ? 2 : 1) * t5.feed_forward);
+    // The bias of the attention stays after the first run.
+    const int64_t bias = t5.heads * rows * rows * kF32Bytes;
+    return rows * columns * element_ +
+           linear(rows, t5.width, std::max(t5.inner(), t5.feed_forward)) + bias +
+           attention(rows, t5.heads * t5.head_dim);
+  }
+
+  // What a run keeps: embeddings, latents, velocity, FluxTransformer::Conditioning.
+  int64_t lasting() const {
+    const FluxConfig& flux = model_.flux;
+    const int64_t latents = 2 * request_.batch * image_ * flux.in_channels;
+    const int64_t text = request_.batch * request_.text_tokens * flux.hidden();
+    const int64_t modulation = request_.steps * request_.batch * FluxModulation(flux).columns();
+    return embeddings() + (latents + text + modulation) * element_ +
+           tokens() * flux.head_dim * kF32Bytes;
+  }
+
+  // FluxTransformer::velocity(): the state, q, k, v and the MLP, the attention's output.
+  int64_t blocks() const {
+    const FluxConfig& flux = model_.flux;
+    const int64_t rows = request_.batch * tokens();
+    const int64_t columns = flux.hidden() + (3 * flux.hidden() + flux.mlp()) + flux.hidden();
+    return rows * columns * element_ + linear(rows, flux.hidden(), flux.mlp()) +
+           attention(rows, flux.hidden());
+  }
+
+  int64_t pictures() const {
+    const int64_t step = model_.size_step();
+    const int64_t height = request_.height / step, width = request_.width / step;
+    const int64_t values = request_.batch * request_.height * request_.width * 3;
+    const int64_t scratch =
+        VaeDecoder::scratch_elements(model_.vae, request_.batch, height, width) * element_;
+    return values * (element_ + 1) + scratch + attention(4 * image_, model_.vae.channels.back());
+  }
+
+  // The CPU arranges keys and values once for all queries; the sizes of its tiles round up.
+  int64_t attention(int64_t rows, int64_t width) const {
+    return is_cuda_ ? 0 : 2 * rows * width * element_ * 5 / 4;
+  }
+
+  const ModelFolder& model_;
+  const MemoryRequest& request_;
+  bool is_cuda_;
+  int64_t element_;
+  bool fuses_act_;
+  int64_t image_;  // tokens
+};
+
+std::string gigabytes(int64_t bytes) {
+  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / kGigabyte);
 }
 
 }  // namespace
 
-int64_t MemoryPlan::needed_bytes() const { return sum(weights) + largest(activations); }
+std::string_view phase_name(Phase phase) {
+  constexpr std::array<std::string_view, kPhases.size()> kNames = {"text", "denoise", "decode"};
+  return kNames[static_cast<size_t>(phase)];
+}
 
-MemoryPlan plan_weights(const ModelFolder& model, const Recipe& recipe) {
+int64_t MemoryPlan::PhasePlan::weight_bytes() const { return sum(weights); }
+int64_t MemoryPlan::PhasePlan::activation_bytes() const { return sum(activations); }
+
+int64_t MemoryPlan::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const PhasePlan& phase : phases) bytes = std::max(bytes, phase.weight_bytes());
+  return bytes;
+}
+
+int64_t MemoryPlan::activation_bytes() const {
+  int64_t bytes = 0;
+  for (const PhasePlan& phase : phases) bytes = std::max(bytes, phase.activation_bytes());
+  return bytes;
+}
+
+MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const MemoryRequest& request,
+                       Kernels& kernels) {
+  const Activations activations(model, recipe, request, kernels);
+  const std::map<std::string, WeightPlan> weights = weight_plans(model);
   MemoryPlan plan;
-  const auto add = [&](const std::string& part, const WeightPlan& weights) {
-    plan.weights.push_back({part + " weights", weights.bytes(part, recipe)});
-  };
-  add("transformer", FluxTransformer::plan(model.flux));
-  add("text_encoder_2", T5Encoder::plan(model.t5));
-  add("text_encoder", ClipTextEncoder::plan(model.clip));
-  add("vae", VaeDecoder::plan(model.vae));
+  for (const Phase phase : kPhases) {
+    MemoryPlan::PhasePlan& planned = plan.phases[static_cast<size_t>(phase)];
+    planned.activations = activations.of(phase);
+    const std::vector<std::string> needed = parts_of(phase);
+    for (const auto& [part, part_weights] : weights) {
+      if (request.residency == Residency::by_phase &&
+          std::find(needed.begin(), needed.end(), part) == needed.end())
+        continue;
+      planned.weights.push_back({part + " weights", part_weights.bytes(part, recipe)});
+    }
+  }
   return plan;
 }
 
-void plan_activations(MemoryPlan& plan, const ModelFolder& model, const Recipe& recipe,
-                      int64_t pictures, int64_t width, int64_t height, int64_t text_tokens) {
-  const int64_t element = dtype_bytes(recipe.stream());
-  const int64_t step = model.size_step();
-  const int64_t tokens = text_tokens + (width / step) * (height / step);
-  // Per token: the stream, q, k, v, the attention's output, the MLP's inner width, and that one's
-  // quantized copy.
-  const int64_t denoise = pictures * tokens * model.flux.hidden() * (1 + 3 + 1 + 4 + 4) * element;
-  // Per token: the stream, q, k, v, the attention's output, and both halves of the gated MLP.
-  const int64_t text = text_tokens *
-                           (model.t5.width * 2 + model.t5.inner() * 4 + model.t5.feed_forward * 2) *
-                           element +
-                       model.t5.heads * text_tokens * text_tokens * dtype_bytes(DType::f32);
-  const int64_t decode =
-      VaeDecoder::scratch_elements(model.vae, pictures, height / step, width / step) * element;
-  plan.activations.push_back({"denoise activations", denoise});
-  plan.activations.push_back({"text activations", text});
-  plan.activations.push_back({"decode activations", decode});
+int64_t largest_batch(const ModelFolder& model, const Recipe& recipe, MemoryRequest request,
+                      Kernels& kernels, int64_t available_bytes) {
+  int64_t fits = 0, too_many = kMaxBatch + 1;
+  while (too_many - fits > 1) {
+    request.batch = (fits + too_many) / 2;
+    const bool is_small =
+        plan_memory(model, recipe, request, kernels).needed_bytes() <= available_bytes;
+    (is_small ? fits : too_many) = request.batch;
+  }
+  return fits;
 }
 
-void check_fits(const MemoryPlan& plan, int64_t available_bytes, const std::string& what) {
-  if (plan.needed_bytes() <= available_bytes) return;
-  std::string list;
-  const auto add = [&](const MemoryPlan::Entry& entry) {
-    list += fmt::format("{}{} {:.2f} GB", list.empty() ? "" : ", ", entry.name,
-                        static_cast<double>(entry.bytes) / kGigabyte);
+std::vector<SchemeFit> scheme_fits(const ModelFolder& model, const MemoryRequest& request,
+                                   Kernels& kernels, int64_t available_bytes) {
+  std::vector<SchemeFit> fits;
+  for (const Scheme* scheme : all_schemes()) {
+    if (!scheme->runs_on(kernels.device())) continue;
+    const Recipe recipe = Recipe::standard(*scheme);
+    fits.push_back({scheme, plan_memory(model, recipe, request, kernels).needed_bytes(),
+                    largest_batch(model, recipe, request, kernels, available_bytes)});
+  }
+  return fits;
+}
+
+std::vector<MemoryOption> memory_options(const ModelFolder& model, const Recipe& recipe,
+                                         const MemoryRequest& request, Kernels& kernels,
+                                         int64_t available_bytes) {
+  std::vector<MemoryOption> options;
+  const auto add = [&](std::string option, const Recipe& other, const MemoryRequest& changed) {
+    const int64_t needed = plan_memory(model, other, changed, kernels).needed_bytes();
+    options.push_back({std::move(option), needed, needed <= available_bytes});
   };
-  for (const MemoryPlan::Entry& entry : plan.weights) add(entry);
-  for (const MemoryPlan::Entry& entry : plan.activations) add(entry);
-  fail(ErrorCode::out_of_memory_host,
-       "{}: expected at least {:.2f} GB of free host memory, got {:.2f} GB ({}). A smaller "
-       "--batch, a smaller size or a "
-       "scheme with fewer bits per weight needs less",
-       what, static_cast<double>(plan.needed_bytes()) / kGigabyte,
-       static_cast<double>(available_bytes) / kGigabyte, list);
+  const auto add_schemes = [&](std::string_view suffix, const MemoryRequest& changed) {
+    for (const Scheme* scheme : all_schemes()) {
+      if (scheme != &recipe.main() && scheme->stream() == recipe.stream() &&
+          scheme->runs_on(kernels.device()))
+        add(fmt::format("--scheme {}{}", scheme->info().name, suffix), Recipe::standard(*scheme),
+            changed);
+    }
+  };
+  add_schemes("", request);
+  MemoryRequest by_phase = request, smaller = request;
+  by_phase.residency = Residency::by_phase;
+  if (request.residency == Residency::always) add("--low-memory", recipe, by_phase);
+  smaller.batch = largest_batch(model, recipe, request, kernels, available_bytes);
+  if (smaller.batch > 0 && smaller.batch < request.batch)
+    add(fmt::format("--batch {}", smaller.batch), recipe, smaller);
+  if (request.residency == Residency::always &&
+      std::ranges::none_of(options, [](const MemoryOption& option) { return option.fits; }))
+    add_schemes(" --low-memory", by_phase);
+  return options;
+}
+
+void check_fits(const MemoryPlan& plan, const ModelFolder& model, const Recipe& recipe,
+                const MemoryRequest& request, Kernels& kernels, int64_t available_bytes) {
+  if (plan.needed_bytes() <= available_bytes) return;
+  const bool is_cuda = kernels.device() == Device::cuda;
+  std::string fitting;
+  for (const MemoryOption& option :
+       memory_options(model, recipe, request, kernels, available_bytes)) {
+    if (option.fits)
+      fitting += fmt::format("{}{} ({})", fitting.empty() ? "" : ", ", option.option,
+                             gigabytes(option.needed_bytes));
+  }
+  fail(is_cuda ? ErrorCode::out_of_memory_device : ErrorCode::out_of_memory_host,
+       "{} in {}, {} x {}, batch {}: expected {} of free {} memory ({} of weights, {} of "
+       "activations), got {}. {}{}",
+       model.name, recipe.main().info().name, request.width, request.height, request.batch,
+       gigabytes(plan.needed_bytes()), is_cuda ? "device" : "host", gigabytes(plan.weight_bytes()),
+       gigabytes(plan.activation_bytes()), gigabytes(available_bytes),
+       fitting.empty() ? "No scheme and no batch of this size would fit" : "What would fit: ",
+       fitting);
 }
 
 }  // namespace fluxq

@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
-#include "base/host_memory.h"
 #include "base/text.h"
-#include "pipeline/memory_plan.h"
 #include "pipeline/model_weights.h"
 #include "sampling/latents.h"
 #include "sampling/noise.h"
 
 namespace fluxq {
 namespace {
-
-constexpr int64_t kMaxPixels = int64_t{1} << 26;  // 8192 x 8192
-constexpr int kMaxBatch = 1024;
 
 /// Milliseconds since it was made or last asked.
 class Stopwatch {
@@ -77,9 +71,16 @@ Rows repeated(const Tensor& tensor, int64_t batch) {
 }  // namespace
 
 TextToImage::TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kernels,
-                         Progress& progress, const CancelToken& cancel)
-    : model_(std::move(model)), recipe_(recipe), kernels_(kernels), schemes_(kernels) {
-  check_fits(plan_weights(model_, recipe_), available_memory_bytes(), model_.name);
+                         Progress& progress, const CancelToken& cancel, Residency residency)
+    : model_(std::move(model)), recipe_(recipe), kernels_(kernels), residency_(residency) {
+  // The smallest request.
+  const MemoryRequest least = {.batch = 1,
+                               .width = model_.size_step(),
+                               .height = model_.size_step(),
+                               .text_tokens = 1,
+                               .residency = residency_};
+  check_fits(plan_memory(model_, recipe_, least, kernels_), model_, recipe_, least, kernels_,
+             kernels_.free_bytes());
   clip_tokenizer_ = load_clip_bpe(model_.path / "tokenizer");
   t5_tokenizer_ = load_t5_unigram(model_.path / "tokenizer_2");
   const auto fits = [&](std::string_view what, const Tokenizer& tokenizer, int64_t vocabulary) {
@@ -94,47 +95,11 @@ TextToImage::TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kerne
   model_.defaults.max_text_tokens =
       std::min(model_.defaults.max_text_tokens, t5_tokenizer_->model_max_length());
 
-  const auto load = [&](const std::string& part, auto& made, const auto& config) {
-    const std::unique_ptr<TensorSource> tensors = open_tensors(model_, part);
-    for (const std::string& warning : tensors->warnings()) progress.warn(warning);
-    WeightLoader loader(*tensors, part, recipe_, schemes_, progress, cancel);
-    made = std::make_unique<typename std::decay_t<decltype(made)>::element_type>(config, loader);
-    coverage_.insert(coverage_.end(), loader.coverage().begin(), loader.coverage().end());
-    part_bytes_[part] = loader.resident_bytes();
-    quantize_ms_ += loader.pack_ms();
-  };
-  load("text_encoder", clip_, model_.clip);
-  load("text_encoder_2", t5_, model_.t5);
-  load("transformer", flux_, model_.flux);
-  load("vae", vae_, model_.vae);
   std::vector<std::string> layers;
-  for (const LayerCoverage& layer : coverage_) layers.push_back(layer.layer);
+  for (const auto& [part, weights] : weight_plans(model_))
+    std::ranges::move(weights.layers(part), std::back_inserter(layers));
   recipe_.check_used(layers);
-}
-
-void TextToImage::check(const Request& request) const {
-  const int step = model_.size_step();
-  const auto refuse = [](std::string_view what, std::string_view expected, auto got) {
-    fail(ErrorCode::bad_argument, "{}: expected {}, got {}", what, expected, got);
-  };
-  const auto check_side = [&](std::string_view what, int pixels) {
-    if (pixels < step || pixels % step != 0 || pixels > (1 << 14)) {
-      refuse(what, fmt::format("a multiple of {} from {} to {}", step, step, 1 << 14), pixels);
-    }
-  };
-  check_side("width", request.width);
-  check_side("height", request.height);
-  const int64_t pixels = int64_t{request.width} * request.height;
-  if (pixels > kMaxPixels)
-    refuse("width x height", fmt::format("at most {} pixels", kMaxPixels), pixels);
-  if (request.steps < 1 || request.steps > kMaxSteps)
-    refuse("steps", fmt::format("1 to {}", kMaxSteps), request.steps);
-  if (request.seeds.empty() || request.seeds.size() > kMaxBatch)
-    refuse("batch", fmt::format("1 to {}", kMaxBatch), request.seeds.size());
-  if (!std::isfinite(request.guidance) || std::abs(request.guidance) > 1000)
-    refuse("guidance", "a number from -1000 to 1000", request.guidance);
-  if (request.max_text_tokens < 1 || request.max_text_tokens > 4096)
-    refuse("max-text-tokens", "1 to 4096", request.max_text_tokens);
+  parts_ = std::make_unique<ModelParts>(model_, recipe_, kernels_, residency_, progress, cancel);
 }
 
 TextToImage::Text TextToImage::encode(const Request& request, Progress& progress,
@@ -155,10 +120,10 @@ TextToImage::Text TextToImage::encode(const Request& request, Progress& progress
   warn_if_cut(clip, "the CLIP encoder");
   Text text;
   text.pooled = kernels_.arena().take(recipe_.stream(), {1, 1, model_.clip.width});
-  clip_->encode(tensor(clip), text.pooled, cancel);
+  parts_->clip().encode(tensor(clip), text.pooled, cancel);
   text.prompt_embeds =
       kernels_.arena().take(recipe_.stream(), {1, request.max_text_tokens, model_.t5.width});
-  t5_->encode(tensor(t5), text.prompt_embeds, cancel);
+  parts_->t5().encode(tensor(t5), text.prompt_embeds, cancel);
   return text;
 }
 
@@ -195,7 +160,8 @@ std::vector<Image> TextToImage::decode(const Request& request, const Rows& laten
   const int64_t batch = latents.batch, height = request.height, width = request.width,
                 plane = height * width;
   const Tensor decoded = kernels_.arena().take(recipe_.stream(), {batch, height, width, 3});
-  vae_->decode(latents, height / model_.size_step(), width / model_.size_step(), decoded, cancel);
+  parts_->vae().decode(latents, height / model_.size_step(), width / model_.size_step(), decoded,
+                       cancel);
   check_finite(decoded.reshaped({1, batch * plane, 3}), "the decoded picture");
   const Tensor on_device = kernels_.arena().take(DType::u8, decoded.shape());
   kernels_.to_rgb8(decoded, on_device);
@@ -212,6 +178,7 @@ std::vector<Image> TextToImage::decode(const Request& request, const Rows& laten
 
 // Steps come again with the same operands as long as everything that shapes them is the same: the
 // arena then places all tensors where they were, and the sigmas follow from these numbers too.
+// Where the arena or the transformer lies elsewhere, the shape is cleared.
 void TextToImage::forget_other_recordings(const Request& request) {
   const std::vector<int64_t> shape = {static_cast<int64_t>(request.seeds.size()), request.width,
                                       request.height, request.max_text_tokens, request.steps};
@@ -220,15 +187,23 @@ void TextToImage::forget_other_recordings(const Request& request) {
   recorded_steps_.assign(static_cast<size_t>(request.steps), nullptr);
 }
 
+// One block for all activations of the request, or an error before any work. What was planned too
+// tightly is known after a first run.
+void TextToImage::reserve(const MemoryRequest& request) {
+  Arena& arena = kernels_.arena();
+  const MemoryPlan plan = plan_memory(model_, recipe_, request, kernels_);
+  const int64_t weights_there =
+      residency_ == Residency::always ? plan.weight_bytes() : parts_->loaded_bytes();
+  check_fits(plan, model_, recipe_, request, kernels_,
+             kernels_.free_bytes() + arena.reserved_bytes() + weights_there);
+  if (arena.reserve(std::max(plan.activation_bytes(), arena.peak_bytes()))) recorded_shape_.clear();
+}
+
 Run TextToImage::run(const Request& request, Progress& progress, const CancelToken& cancel,
                      StageObserver* observer) {
-  check(request);
+  check_request(request, model_.size_step());
   const int64_t batch = static_cast<int64_t>(request.seeds.size());
-  MemoryPlan plan;
-  plan_activations(plan, model_, recipe_, batch, request.width, request.height,
-                   request.max_text_tokens);
-  check_fits(plan, available_memory_bytes() + kernels_.arena().reserved_bytes(), "generate");
-
+  reserve(memory_of(request, residency_));
   Run run;
   const Watch watch(kernels_, cancel);
   Stopwatch total, lap;
@@ -236,14 +211,20 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   const auto show = [&](const std::string& name, const Rows& rows, Shape shape) {
     if (observer) observer->stage(name, copy_to_host(kernels_, rows).reshaped(std::move(shape)));
   };
-  progress.begin("generate", request.steps + 2);
+  const auto enter = [&](Phase phase, int done) {
+    const bool is_new = parts_->enter(phase, progress, cancel);
+    if (is_new && phase == Phase::denoise) recorded_shape_.clear();
+    if (done == 0 || is_new) progress.begin("generate", request.steps + 2);
+    if (done > 0) progress.update(done);
+  };
+  enter(Phase::text, 0);
   const Text text = encode(request, progress, cancel);
   // While an asynchronous device encodes.
   const Tensor latents = draw_latents(request, observer);
   check_finite(text.prompt_embeds, "the T5 encoder's output");
   check_finite(text.pooled, "the CLIP encoder's output");
   run.times.text_ms = lap.lap_ms();
-  progress.update(1);
+  enter(Phase::denoise, 1);
 
   const int64_t token_rows = request.height / model_.size_step(),
                 token_cols = request.width / model_.size_step();
@@ -253,12 +234,12 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   for (int step = 0; step < request.steps; ++step)
     times.push_back(transformer_timestep(model_.scheduler, sigmas[static_cast<size_t>(step)]));
   const FluxTransformer::Conditioning conditioning =
-      flux_->condition({.times = times,
-                        .guidance = static_cast<float>(request.guidance),
-                        .prompt_embeds = repeated(text.prompt_embeds, batch),
-                        .pooled = repeated(text.pooled, batch),
-                        .height = token_rows,
-                        .width = token_cols});
+      parts_->flux().condition({.times = times,
+                                .guidance = static_cast<float>(request.guidance),
+                                .prompt_embeds = repeated(text.prompt_embeds, batch),
+                                .pooled = repeated(text.pooled, batch),
+                                .height = token_rows,
+                                .width = token_cols});
   if (observer) {
     observer->stage("prompt_embeds", copy_to_host(kernels_, repeated(text.prompt_embeds, batch)));
     observer->stage(
@@ -275,7 +256,7 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
     cancel.check();
     const auto i = static_cast<size_t>(step);
     kernels_.run_recorded(recorded_steps_[i], [&] {
-      flux_->velocity(conditioning, step, latents, velocity, cancel);
+      parts_->flux().velocity(conditioning, step, latents, velocity, cancel);
       kernels_.euler_step(velocity, sigmas[i], sigmas[i + 1], latents);
     });
     check_finite(latents, fmt::format("the latents after step {}", step));
@@ -285,7 +266,9 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
     if (observer) lap.lap_ms();
     progress.update(step + 2);
   }
+  enter(Phase::decode, request.steps + 1);
   run.images = decode(request, latents, cancel, observer);
+  parts_->leave();
   run.times.vae_ms = lap.lap_ms();
   run.times.total_ms = total.lap_ms();
   progress.update(request.steps + 2);

@@ -10,24 +10,11 @@
 #include "fluxq/cancel.h"
 #include "fluxq/image.h"
 #include "fluxq/progress.h"
-#include "models/clip/text_encoder.h"
-#include "models/flux/transformer.h"
-#include "models/t5/encoder.h"
-#include "models/vae/decoder.h"
-#include "pipeline/model_folder.h"
+#include "pipeline/model_parts.h"
+#include "pipeline/request.h"
 #include "tokenizers/tokenizer.h"
 
 namespace fluxq {
-
-/// What to draw, with nothing left open.
-struct Request {
-  std::string prompt;           ///< UTF-8
-  std::vector<uint64_t> seeds;  ///< one picture each
-  int steps = 0;
-  int width = 0, height = 0;  ///< pixels
-  double guidance = 0;        ///< used by dev-like models only
-  int max_text_tokens = 0;
-};
 
 /// Watches the stages of a run (`generate --dump`, latent drift). Tensors are f32 on the host,
 /// named as DESIGN.md says: noise [B, 16, H/8, W/8], prompt_embeds [B, T, d], pooled_prompt_embeds
@@ -55,18 +42,19 @@ struct Run {
 
 class TextToImage {
  public:
-  /// Reads and quantizes all parts. `kernels` must outlive this. Errors: those of the readers;
-  /// out_of_memory_host when the weights will not fit, before any is read.
+  /// Reads and quantizes all parts, or, under Residency::by_phase, none before they are needed.
+  /// `kernels` must outlive this. Errors: those of the readers; out_of_memory_* when the weights
+  /// will not fit, before any is read.
   TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kernels, Progress& progress,
-              const CancelToken& cancel);
+              const CancelToken& cancel, Residency residency = Residency::always);
 
   const ModelFolder& model() const { return model_; }
   const Recipe& recipe() const { return recipe_; }
-  /// What each linear layer runs as, and the resident bytes of each part.
-  const std::vector<LayerCoverage>& coverage() const { return coverage_; }
-  const std::map<std::string, int64_t>& part_bytes() const { return part_bytes_; }
+  /// Of the parts loaded so far: what each linear layer runs as, and the resident bytes of each.
+  const std::vector<LayerCoverage>& coverage() const { return parts_->coverage(); }
+  const std::map<std::string, int64_t>& part_bytes() const { return parts_->part_bytes(); }
   /// What packing the weights took while they were loaded.
-  double quantize_ms() const { return quantize_ms_; }
+  double quantize_ms() const { return parts_->quantize_ms(); }
 
   /// Draws one picture per seed. Errors: bad_argument for what cannot be drawn, out_of_memory_*
   /// when it will not fit, numeric when a stage gives NaN or infinity, cancelled.
@@ -78,7 +66,7 @@ class TextToImage {
     Tensor prompt_embeds;  // [1, text tokens, d]
     Tensor pooled;         // [1, 1, d]
   };
-  void check(const Request& request) const;
+  void reserve(const MemoryRequest& request);
   Text encode(const Request& request, Progress& progress, const CancelToken& cancel);
   Tensor draw_latents(const Request& request, StageObserver* observer);
   std::vector<Image> decode(const Request& request, const Rows& latents, const CancelToken& cancel,
@@ -89,15 +77,9 @@ class TextToImage {
   ModelFolder model_;
   Recipe recipe_;
   Kernels& kernels_;
-  DeviceSchemes schemes_;
+  Residency residency_;
   std::unique_ptr<Tokenizer> clip_tokenizer_, t5_tokenizer_;
-  std::unique_ptr<ClipTextEncoder> clip_;
-  std::unique_ptr<T5Encoder> t5_;
-  std::unique_ptr<FluxTransformer> flux_;
-  std::unique_ptr<VaeDecoder> vae_;
-  std::vector<LayerCoverage> coverage_;
-  std::map<std::string, int64_t> part_bytes_;
-  double quantize_ms_ = 0;
+  std::unique_ptr<ModelParts> parts_;
   std::vector<int64_t> recorded_shape_;
   std::vector<std::shared_ptr<Recording>> recorded_steps_;  // one per step
 };

@@ -28,7 +28,19 @@ Tensor Arena::take(DType dtype, Shape shape) {
   const Block& block = blocks_[block_];
   void* data = static_cast<std::byte*>(block.memory.get()) + used_;
   used_ += bytes;
+  taken_ += bytes;
+  peak_ = std::max(peak_, taken_);
   return Tensor(dtype, std::move(shape), device_, block.memory, data);
+}
+
+bool Arena::reserve(int64_t bytes) {
+  if (blocks_.size() == 1 && blocks_.front().bytes >= bytes) return false;
+  if (taken_ > 0) fail(ErrorCode::internal, "an arena in use cannot be reserved anew");
+  blocks_.clear();
+  block_ = 0;
+  used_ = 0;
+  blocks_.push_back({allocate_(bytes), bytes});
+  return true;
 }
 
 int64_t Arena::reserved_bytes() const {

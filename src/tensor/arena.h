@@ -1,5 +1,6 @@
 /// Scratch memory of one run: tensors are taken from the front and given back in scopes, last
-/// first. After a first (warm-up) pass nothing is allocated from the system any more.
+/// first. Once one block is reserved that holds a run's peak, nothing is allocated from the system
+/// any more.
 #pragma once
 
 #include <functional>
@@ -18,13 +19,19 @@ class Arena {
   /// Uninitialised memory, valid until the Scope that was open when it was taken ends.
   Tensor take(DType dtype, Shape shape);
 
+  /// Makes the arena one block of at least `bytes`; a larger one that is there stays.
+  /// Error(internal) while anything is taken. True if the memory is another one from now on.
+  bool reserve(int64_t bytes);
+
   /// Gives back, at its end, all that was taken since its start.
   class Scope {
    public:
-    explicit Scope(Arena& arena) : arena_(arena), block_(arena.block_), used_(arena.used_) {}
+    explicit Scope(Arena& arena)
+        : arena_(arena), block_(arena.block_), used_(arena.used_), taken_(arena.taken_) {}
     ~Scope() {
       arena_.block_ = block_;
       arena_.used_ = used_;
+      arena_.taken_ = taken_;
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -32,10 +39,11 @@ class Arena {
    private:
     Arena& arena_;
     size_t block_;
-    int64_t used_;
+    int64_t used_, taken_;
   };
 
-  int64_t reserved_bytes() const;  ///< taken from the system
+  int64_t reserved_bytes() const;               ///< had from the system
+  int64_t peak_bytes() const { return peak_; }  ///< the most that was taken at a time
 
  private:
   struct Block {
@@ -45,8 +53,9 @@ class Arena {
   Device device_;
   std::function<std::shared_ptr<void>(int64_t)> allocate_;
   std::vector<Block> blocks_;
-  size_t block_ = 0;  // index of the block that is being used
-  int64_t used_ = 0;  // bytes used in it
+  size_t block_ = 0;              // index of the block that is being used
+  int64_t used_ = 0;              // bytes used in it
+  int64_t taken_ = 0, peak_ = 0;  // bytes of all tensors: what one block would have used
 };
 
 }  // namespace fluxq

@@ -62,13 +62,84 @@ TEST(Synthetic, IsDrawnInspectedCoveredAndRemadeButNotQuantized) {
   const Outcome inspect = run_fluxq({"inspect", model});
   EXPECT_THAT(inspect.out, HasSubstr("synthetic:flux-tiny: FLUX.1 schnell-like model"));
   EXPECT_THAT(inspect.out, HasSubstr("transformer (made while it is loaded)"));
-  const Outcome coverage = run_fluxq({"coverage", "-m", model, "--scheme", "int8dq"});
+  const Outcome coverage =
+      run_fluxq({"coverage", "-m", model, "--scheme", "int8dq", "--device", "cpu"});
   EXPECT_THAT(coverage.out, HasSubstr("transformer.single_transformer_blocks.1.proj_out"));
+  const Outcome t5_too = run_fluxq({"coverage", "-m", model, "--scheme", "fp8dqrow", "--device",
+                                    "cpu", "--recipe", FLUXQ_SOURCE_DIR "/recipes/t5-too.json"});
+  EXPECT_EQ(t5_too.status, 0) << t5_too.err;
+  for (const char* line : {"text_encoder_2.encoder.block.1.layer.1.DenseReluDense.wi_0 .*fp8dqrow",
+                           "text_encoder.encoder.layers.0.mlp.fc1 .*bf16"})
+    EXPECT_THAT(t5_too.out, ::testing::ContainsRegex(line));
   const Outcome quantize =
       run_fluxq({"quantize", "-m", model, "--scheme", "int8dq", "-o", folder / "packed"});
   EXPECT_EQ(quantize.status, 5);
   EXPECT_THAT(quantize.err, HasSubstr("expected weights in files, got synthetic ones"));
   EXPECT_FALSE(fs::exists(folder / "packed"));
+}
+
+TEST(Generate, LikeSaysWhenItsDeviceIsAnother) {
+  const TemporaryFolder folder;
+  Picture picture;
+  picture.image = {.width = 16, .height = 16, .rgb = std::vector<uint8_t>(16 * 16 * 3, 7)};
+  picture.info = {.prompt = "red apple",
+                  .seed = 1,
+                  .steps = 1,
+                  .width = 64,
+                  .height = 64,
+                  .guidance = 0,
+                  .max_text_tokens = 8,
+                  .scheme = "bf16",
+                  .recipe = "",
+                  .sampler = "",
+                  .model = "synthetic:flux-tiny",
+                  .weights_sha256 = "",
+                  .version = "0",
+                  .device = "cuda"};
+  write_png(folder / "gpu.png", picture);
+  const Outcome outcome = run_fluxq(
+      {"generate", "--like", folder / "gpu.png", "--device", "cpu", "-o", folder / "cpu.png"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("was made on cuda, this picture on cpu"));
+  EXPECT_THAT(run_fluxq({"inspect", folder / "cpu.png"}).out, HasSubstr("device: cpu"));
+}
+
+TEST(Generate, LowMemoryDrawsTheSamePictures) {
+  const TemporaryFolder folder;
+  for (const std::vector<std::string>& option :
+       {std::vector<std::string>{}, std::vector<std::string>{"--low-memory"}}) {
+    std::vector<std::string> command = {"generate",
+                                        "red apple",
+                                        "pizza",
+                                        "-m",
+                                        "synthetic:flux-tiny",
+                                        "--steps",
+                                        "1",
+                                        "-o",
+                                        folder / (option.empty() ? "all" : "low")};
+    command.insert(command.end(), option.begin(), option.end());
+    const Outcome outcome = run_fluxq(command);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+  for (const char* name : {"red-apple-0.png", "pizza-0.png"})
+    EXPECT_EQ(read_bytes(folder.path() / "all" / name), read_bytes(folder.path() / "low" / name));
+}
+
+TEST(Generate, PlanShowsWhatWouldFitAndLoadsNothing) {
+  const TemporaryFolder folder;
+  const Outcome plan = run_fluxq({"generate", "--plan", "-m", "synthetic:flux-tiny", "--scheme",
+                                  "int8dq", "--device", "cpu", "-o", folder / "none"});
+  EXPECT_EQ(plan.status, 0) << plan.err;
+  for (const char* part : {"denoise", "transformer weights", "blocks", "largest batch", "int4wo"})
+    EXPECT_THAT(plan.out, HasSubstr(part));
+  EXPECT_FALSE(fs::exists(folder / "none"));
+  // Half a petabyte of activations.
+  const Outcome huge =
+      run_fluxq({"generate", "--plan", "-m", "synthetic:flux-dev", "--scheme", "int8dq", "--batch",
+                 "1024", "--width", "8192", "--height", "8192", "--device", "cpu"});
+  EXPECT_EQ(huge.status, 6);
+  EXPECT_THAT(huge.out, HasSubstr("does not fit"));
+  EXPECT_THAT(huge.err, HasSubstr("of free host memory"));
 }
 
 TEST(Generate, LikeRefusesOtherWeights) {
@@ -113,7 +184,7 @@ TEST(Generate, BadArgumentsGetASentenceAndWriteNothing) {
       {{"generate", "x", "--max-text-tokens", "0"}, 2, "max-text-tokens: expected 1 to"},
       {{"generate", "x", "--scheme", "int8"}, 2, "int8dq"},
       {{"generate", "x", "--model", "no-such-model"}, 3, "was not found; looked for"},
-      {{"generate", "x", "--device", "tpu"}, 2, "expected cpu or cuda"},
+      {{"generate", "x", "--device", "tpu"}, 2, "expected auto, cpu or cuda"},
       {{"generate", "\xff\xfe"}, 2, "UTF-8"},
       {{"generate"}, 2, "expected a prompt"},
       {{"generate", "x", "--prompts", "/no/such/file"}, 3, "/no/such/file"},

@@ -8,7 +8,7 @@
 
 namespace fluxq {
 
-class CpuKernels final : public Kernels {
+class CpuKernels : public Kernels {
  public:
   explicit CpuKernels(int threads);
   ThreadPool& pool() { return pool_; }

@@ -1,0 +1,159 @@
+#include "pipeline/memory_plan.h"
+
+#include "base/test_support.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "pipeline/memory_table.h"
+#include "pipeline/text_to_image.h"
+
+namespace fluxq {
+namespace {
+
+using ::testing::HasSubstr;
+
+ModelFolder read(const std::string& name) {
+  Progress progress;
+  return read_model_folder(std::filesystem::path(FLUXQ_SOURCE_DIR) / "models" / name, progress);
+}
+
+constexpr int64_t kMegabyte = int64_t{1} << 20;
+constexpr int64_t kTooLittle = int64_t{20} * 1000 * 1000 * 1000;
+
+MemoryRequest flux_request(int64_t batch, Residency residency = Residency::always) {
+  return {.batch = batch,
+          .width = 1024,
+          .height = 1024,
+          .text_tokens = 256,
+          .steps = 4,
+          .residency = residency};
+}
+
+class MemoryPlanTest : public ::testing::Test {
+ protected:
+  MemoryPlan plan(const char* scheme, const MemoryRequest& request) {
+    return plan_memory(schnell_, Recipe::standard(find_scheme(scheme)), request, *kernels_);
+  }
+  ModelFolder schnell_ = read("synthetic/flux-schnell");
+  std::unique_ptr<Kernels> kernels_ = make_cpu_kernels(2);
+};
+
+TEST_F(MemoryPlanTest, KnowsFluxesWeights) {
+  const MemoryPlan bf16 = plan("bf16", flux_request(1));
+  // Two bytes for each parameter of the four parts.
+  EXPECT_EQ(bf16.weight_bytes(), 2 * (11'891'178'560 + 4'762'310'656 + 123'060'480 + 49'545'475));
+  EXPECT_LT(plan("int8dq", flux_request(1)).weight_bytes(), bf16.weight_bytes() - 8'000'000'000);
+  const MemoryPlan low = plan("bf16", flux_request(1, Residency::by_phase));
+  EXPECT_EQ(low.of(Phase::denoise).weight_bytes(), 2 * 11'891'178'560);
+  EXPECT_EQ(low.of(Phase::text).weight_bytes(), 2 * (4'762'310'656 + 123'060'480));
+  EXPECT_EQ(low.weight_bytes(), 2 * 11'891'178'560);
+  EXPECT_EQ(low.activation_bytes(), bf16.activation_bytes());
+}
+
+TEST_F(MemoryPlanTest, ActivationsGrowWithTheBatch) {
+  const auto denoise = [&](int64_t batch) {
+    return plan("bf16", flux_request(batch)).of(Phase::denoise).activation_bytes();
+  };
+  // The batch's own part: at least the state, q, k, v and the MLP in bf16.
+  const int64_t each = (denoise(9) - denoise(1)) / 8;
+  EXPECT_GE(each, 4352 * 3072 * 9 * 2);
+  EXPECT_LE(each, 4352 * 3072 * 18 * 2);
+}
+
+TEST_F(MemoryPlanTest, WhatDoesNotFitIsRefusedWithWhatWould) {
+  const Recipe recipe = Recipe::standard(find_scheme("bf16"));
+  const MemoryRequest request = flux_request(4);
+  const MemoryPlan needed = plan("bf16", request);
+  EXPECT_NO_THROW(check_fits(needed, schnell_, recipe, request, *kernels_, needed.needed_bytes()));
+  EXPECT_FLUXQ_ERROR(
+      check_fits(needed, schnell_, recipe, request, *kernels_, needed.needed_bytes() - 1),
+      out_of_memory_host, "What would fit: --scheme fp8dqrow (");
+  EXPECT_FLUXQ_ERROR(check_fits(needed, schnell_, recipe, request, *kernels_, kTooLittle),
+                     out_of_memory_host, "What would fit: --scheme fp8dqrow --low-memory (");
+  EXPECT_FLUXQ_ERROR(check_fits(needed, schnell_, recipe, request, *kernels_, kMegabyte),
+                     out_of_memory_host, "No scheme and no batch of this size would fit");
+  const auto low = plan("bf16", flux_request(4, Residency::by_phase)).needed_bytes();
+  EXPECT_FLUXQ_ERROR(check_fits(needed, schnell_, recipe, request, *kernels_, low),
+                     out_of_memory_host, "--low-memory (");
+}
+
+TEST_F(MemoryPlanTest, TheLargestBatchFitsAndTheNextOneDoesNot) {
+  const Recipe recipe = Recipe::standard(find_scheme("int8dq"));
+  const int64_t available = plan("int8dq", flux_request(5)).needed_bytes() + kMegabyte;
+  EXPECT_EQ(largest_batch(schnell_, recipe, flux_request(1), *kernels_, available), 5);
+  EXPECT_EQ(largest_batch(schnell_, recipe, flux_request(1), *kernels_, 1), 0);
+  const std::string table = memory_table(schnell_, recipe, flux_request(1), *kernels_);
+  EXPECT_THAT(table, HasSubstr("synthetic:flux-schnell in int8dq (default recipe) on cpu"));
+}
+
+// Counts what is allocated beside the arena.
+class CountingKernels final : public CpuKernels {
+ public:
+  CountingKernels() : CpuKernels(2) {}
+  Tensor allocate(DType dtype, Shape shape) override {
+    ++allocations;
+    return CpuKernels::allocate(dtype, std::move(shape));
+  }
+  Tensor upload(const Tensor& host) override {
+    ++allocations;
+    return CpuKernels::upload(host);
+  }
+  int allocations = 0;
+};
+
+// The plan covers what a run takes, without being far from it; a second run allocates nothing.
+TEST(Reserved, APlannedRunTakesWhatWasPlanned) {
+  Progress progress;
+  const CancelToken cancel;
+  for (const char* scheme : {"f32", "bf16", "fp8dqrow", "fp8dq", "int8dq", "int4wo"}) {
+    for (const int batch : {1, 6}) {
+      SCOPED_TRACE(fmt::format("{}, batch {}", scheme, batch));
+      CountingKernels kernels;
+      const Recipe recipe = Recipe::standard(find_scheme(scheme));
+      TextToImage pipeline(read("synthetic/flux-tiny"), recipe, kernels, progress, cancel);
+      Request request = {.prompt = "red apple",
+                         .seeds = std::vector<uint64_t>(static_cast<size_t>(batch), 1),
+                         .steps = 1,
+                         .width = 256,
+                         .height = 192,
+                         .guidance = 0,
+                         .max_text_tokens = 200};
+      const MemoryPlan plan =
+          plan_memory(pipeline.model(), recipe, memory_of(request, Residency::always), kernels);
+      pipeline.run(request, progress, cancel);
+      const Arena& arena = kernels.arena();
+      EXPECT_LE(arena.peak_bytes(), plan.activation_bytes());
+      EXPECT_GE(2 * arena.peak_bytes() + 16 * kMegabyte, plan.activation_bytes());
+      EXPECT_EQ(arena.reserved_bytes(), plan.activation_bytes());
+
+      const int before = kernels.allocations;
+      pipeline.run(request, progress, cancel);
+      EXPECT_EQ(kernels.allocations, before);
+      EXPECT_EQ(arena.reserved_bytes(), plan.activation_bytes());
+    }
+  }
+}
+
+// What is on the device between phases, and that reloading changes nothing.
+TEST(LowMemory, KeepsOnePhaseAndDrawsTheSame) {
+  Progress progress;
+  const CancelToken cancel;
+  const std::unique_ptr<Kernels> kernels = make_cpu_kernels(2);
+  const ModelFolder model = read("synthetic/flux-tiny");
+  const Recipe recipe = Recipe::standard(find_scheme("int8dq"));
+  ModelParts parts(model, recipe, *kernels, Residency::by_phase, progress, cancel);
+  EXPECT_EQ(parts.loaded_bytes(), 0);
+  const auto bytes = [&](const char* part) { return parts.part_bytes().at(part); };
+  EXPECT_TRUE(parts.enter(Phase::text, progress, cancel));
+  EXPECT_FALSE(parts.enter(Phase::text, progress, cancel));
+  EXPECT_EQ(parts.loaded_bytes(), bytes("text_encoder") + bytes("text_encoder_2"));
+  EXPECT_TRUE(parts.enter(Phase::denoise, progress, cancel));
+  EXPECT_EQ(parts.loaded_bytes(), bytes("transformer"));
+  EXPECT_TRUE(parts.enter(Phase::decode, progress, cancel));
+  EXPECT_EQ(parts.loaded_bytes(), bytes("transformer") + bytes("vae"));  // there is room
+  parts.leave();
+  const size_t layers = parts.coverage().size();
+  EXPECT_TRUE(parts.enter(Phase::text, progress, cancel));
+  EXPECT_EQ(parts.coverage().size(), layers);  // once each
+}
+
+}  // namespace
+}  // namespace fluxq

@@ -1,0 +1,65 @@
+/// A model's parts on the device: all of them for good, or those of a phase while it lasts.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/clip/text_encoder.h"
+#include "models/flux/transformer.h"
+#include "models/t5/encoder.h"
+#include "models/vae/decoder.h"
+#include "pipeline/memory_plan.h"
+
+namespace fluxq {
+
+class ModelParts {
+ public:
+  /// Loads all parts, or none yet under Residency::by_phase. Everything given outlives this.
+  /// Errors: those of opening and loading.
+  ModelParts(const ModelFolder& model, const Recipe& recipe, Kernels& kernels, Residency residency,
+             Progress& progress, const CancelToken& cancel);
+
+  /// Loads what `phase` works with, if it is not there. Under Residency::by_phase the text encoders
+  /// and the VAE go with their phase, the transformer only where the next part would not fit beside
+  /// it. True if something was loaded.
+  bool enter(Phase phase, Progress& progress, const CancelToken& cancel);
+  /// The last phase is over.
+  void leave();
+
+  const ClipTextEncoder& clip() const { return *clip_; }
+  T5Encoder& t5() const { return *t5_; }
+  const FluxTransformer& flux() const { return *flux_; }
+  const VaeDecoder& vae() const { return *vae_; }
+
+  /// On the device now.
+  int64_t loaded_bytes() const;
+  /// What each linear layer runs as, and the resident bytes of each part: of those loaded so far.
+  const std::vector<LayerCoverage>& coverage() const { return coverage_; }
+  const std::map<std::string, int64_t>& part_bytes() const { return part_bytes_; }
+  /// What packing the weights took while they were loaded, each part's first time.
+  double quantize_ms() const { return quantize_ms_; }
+
+ private:
+  template <typename Part, typename Config>
+  bool load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
+            Progress& progress, const CancelToken& cancel);
+  void drop_text();
+  void make_room(std::initializer_list<std::string> parts);
+
+  const ModelFolder& model_;
+  const Recipe& recipe_;
+  Kernels& kernels_;
+  Residency residency_;
+  DeviceSchemes schemes_;
+  std::unique_ptr<ClipTextEncoder> clip_;
+  std::unique_ptr<T5Encoder> t5_;
+  std::unique_ptr<FluxTransformer> flux_;
+  std::unique_ptr<VaeDecoder> vae_;
+  std::vector<LayerCoverage> coverage_;
+  std::map<std::string, int64_t> part_bytes_;
+  double quantize_ms_ = 0;
+};
+
+}  // namespace fluxq
