@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <numeric>
 
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "quant/scheme.h"
 
 namespace fluxq {
 namespace {
@@ -13,51 +15,82 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kBudgetSeconds = 0.22;  // of each ceiling, after a first run that does not count
-constexpr int64_t kRows = 1024, kSide = 2048;
-constexpr int64_t kBufferBytes = 256 << 20, kPieceBytes = 1 << 20;
+constexpr int64_t kPieceBytes = 1 << 20;
 
-/// Seconds of the fastest run within the budget; at least two runs.
-double fastest(const auto& run) {
-  run();
+/// What keeps a device busy for long enough to be timed.
+struct Load {
+  int64_t rows, side;    ///< of a product [rows, side] x [side, side]
+  int64_t buffer_bytes;  ///< beyond any cache
+  int calls;             ///< given one after another between two looks at the clock
+};
+constexpr Load kCpu = {.rows = 1024, .side = 2048, .buffer_bytes = 256 << 20, .calls = 1};
+constexpr Load kGpu = {.rows = 8192, .side = 8192, .buffer_bytes = int64_t{1} << 31, .calls = 10};
+
+/// The scheme whose product stands for a type of operands.
+struct Product {
+  std::string_view type, scheme;
+  bool on_cpu;  ///< else a CPU computes that scheme in another type
+};
+constexpr Product kProducts[] = {{"f32", "f32", true},
+                                 {"bf16", "bf16", true},
+                                 {"fp8", "fp8dqrow", false},
+                                 {"s8", "int8dq", true},
+                                 {"s8 2:4", "sparse24-int8dq", false}};
+
+/// Seconds of one run at its fastest within the budget, of at least two looks.
+double fastest(Kernels& kernels, int calls, const std::function<void()>& run) {
+  const auto seconds = [&] {
+    const auto begun = Clock::now();
+    for (int i = 0; i < calls; ++i) run();
+    kernels.synchronize();
+    return std::chrono::duration<double>(Clock::now() - begun).count();
+  };
+  seconds();
   double best = 1e9, spent = 0;
   for (int i = 0; i < 2 || spent < kBudgetSeconds; ++i) {
-    const auto begun = Clock::now();
-    run();
-    const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
-    best = std::min(best, seconds);
-    spent += seconds;
+    const double taken = seconds();
+    best = std::min(best, taken);
+    spent += taken;
   }
-  return best;
+  return best / calls;
 }
 
-double gemm_flops(CpuKernels& kernels, GemmType type) {
-  const DType operand = type == GemmType::f32    ? DType::f32
-                        : type == GemmType::bf16 ? DType::bf16
-                                                 : DType::i8;
-  const Tensor a = Tensor::on_host(operand, {1, kRows, kSide});
-  const Tensor weight = Tensor::on_host(operand, {kSide, kSide});
-  const Tensor out = Tensor::on_host(DType::f32, {1, kRows, kSide});
-  // Zeros: their value does not change the time, and nothing overflows.
-  std::memset(a.raw(), 0, static_cast<size_t>(a.bytes()));
-  std::memset(weight.raw(), 0, static_cast<size_t>(weight.bytes()));
-  const std::shared_ptr<GemmWeight> arranged = arrange_weight(kernels, type, weight);
-  const double seconds = fastest([&] {
-    Arena::Scope scope(kernels.arena());
-    gemm(kernels, a, *arranged, nullptr, nullptr, {}, out);
+/// Of random numbers: a GPU lowers its clock by what it multiplies.
+double product_flops(Kernels& kernels, const Scheme& scheme, const Load& load) {
+  const std::unique_ptr<SchemeKernels> on = scheme.on(kernels);
+  const auto random = [&](Shape shape, uint64_t key) {
+    Tensor tensor = kernels.allocate(scheme.stream(), std::move(shape));
+    kernels.fill_random(tensor, key, 0, 1);
+    return tensor;
+  };
+  const Tensor values = random({load.side, load.side}, 1);
+  std::optional<PackedWeight> packed = on->pack(values, "a ceiling's weight");
+  if (!packed) packed = scheme.pack(kernels.download(values), "a ceiling's weight");
+  const std::shared_ptr<DeviceWeight> weight = on->load(*packed, 0, load.side);
+  const Tensor x = random({1, load.rows, load.side}, 2);
+  const Tensor out = kernels.allocate(scheme.stream(), {1, load.rows, load.side});
+
+  Arena::Scope scope(kernels.arena());
+  const Prepared prepared = on->prepare({.x = x});
+  const double seconds = fastest(kernels, load.calls, [&] {
+    Arena::Scope call(kernels.arena());
+    on->matmul(prepared, *weight, {}, out);
   });
-  return 2.0 * static_cast<double>(kRows) * static_cast<double>(kSide * kSide) / seconds;
+  return 2.0 * static_cast<double>(load.rows) * static_cast<double>(load.side * load.side) /
+         seconds;
 }
 
-double read_bytes_per_second(CpuKernels& kernels) {
-  const Tensor buffer = Tensor::on_host(DType::f32, {kBufferBytes / 4});
+/// Reading: weights are read, and a CPU's writing is slower.
+double bytes_per_second(CpuKernels& kernels, const Load& load) {
+  const Tensor buffer = Tensor::on_host(DType::f32, {load.buffer_bytes / 4});
   auto* words = static_cast<uint64_t*>(buffer.raw());
-  const int64_t pieces = kBufferBytes / kPieceBytes;
+  const int64_t pieces = load.buffer_bytes / kPieceBytes;
   constexpr int64_t kWords = kPieceBytes / 8;
   std::vector<uint64_t> sums(static_cast<size_t>(pieces));
   // Written first: untouched pages would all read from one page of zeros.
   kernels.pool().parallel_for(
       pieces, [&](int64_t piece, int) { std::memset(words + piece * kWords, 1, kPieceBytes); });
-  const double seconds = fastest([&] {
+  const double seconds = fastest(kernels, load.calls, [&] {
     kernels.pool().parallel_for(pieces, [&](int64_t piece, int) {
       const uint64_t* begin = words + piece * kWords;
       sums[static_cast<size_t>(piece)] = std::accumulate(begin, begin + kWords, uint64_t{0});
@@ -65,18 +98,34 @@ double read_bytes_per_second(CpuKernels& kernels) {
   });
   // Used, so that no compiler leaves the reading out.
   if (std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == 0) return 0;
-  return static_cast<double>(kBufferBytes) / seconds;
+  return static_cast<double>(load.buffer_bytes) / seconds;
+}
+
+/// Copying, which counts what is read and what is written.
+double bytes_per_second(Kernels& kernels, const Load& load) {
+  constexpr int64_t kCols = 4096;
+  const Shape shape = {1, load.buffer_bytes / 4 / kCols, kCols};
+  const Tensor from = kernels.allocate(DType::f32, shape);
+  const Tensor to = kernels.allocate(DType::f32, shape);
+  kernels.fill_random(from, 1, 0, 1);
+  const double seconds = fastest(kernels, load.calls, [&] { kernels.produce({.x = from}, to); });
+  return 2.0 * static_cast<double>(load.buffer_bytes) / seconds;
 }
 
 }  // namespace
 
 Ceilings measure_ceilings(Kernels& kernels) {
+  const bool is_cpu = kernels.device() == Device::cpu;
+  const Load& load = is_cpu ? kCpu : kGpu;
+  Ceilings ceilings;
+  for (const Product& product : kProducts) {
+    const Scheme& scheme = find_scheme(product.scheme);
+    if (!scheme.runs_on(kernels.device()) || (is_cpu && !product.on_cpu)) continue;
+    ceilings.flops[std::string(product.type)] = product_flops(kernels, scheme, load);
+  }
   auto* cpu = dynamic_cast<CpuKernels*>(&kernels);
-  if (!cpu) return {};
-  return {.flops = {{"f32", gemm_flops(*cpu, GemmType::f32)},
-                    {"bf16", gemm_flops(*cpu, GemmType::bf16)},
-                    {"s8", gemm_flops(*cpu, GemmType::s8)}},
-          .bytes = read_bytes_per_second(*cpu)};
+  ceilings.bytes = cpu ? bytes_per_second(*cpu, load) : bytes_per_second(kernels, load);
+  return ceilings;
 }
 
 }  // namespace fluxq

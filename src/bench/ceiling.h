@@ -9,13 +9,17 @@
 namespace fluxq {
 
 struct Ceilings {
-  /// Multiply-adds count as two, per second, by the type of the operands: "f32", "bf16", "s8".
+  /// By the type of the operands, as arithmetic_of() (report/analysis.h) names it: multiply-adds of
+  /// the whole matrices per second, each as two (2:4 too, whose products leave half of them out).
   std::map<std::string, double> flops;
-  double bytes = 0;  ///< per second, reading memory that no cache holds
+  /// Per second, of memory that no cache holds: a CPU's reading, a GPU's copying (read and
+  /// written).
+  double bytes = 0;
 };
 
-/// The best of several large matrix products per type and of several passes over a large buffer.
-/// Takes about a second.
+/// The best of several large products, by the schemes' own kernels without the quantization of
+/// their input, and of several passes over a large buffer. Takes about a second on a CPU, a few on
+/// a GPU, and there up to 5 GB. Errors: those of the operations.
 Ceilings measure_ceilings(Kernels& kernels);
 
 }  // namespace fluxq

@@ -112,9 +112,10 @@ struct Environment {
   int64_t host_memory_bytes = 0;
   std::optional<int64_t> device_memory_bytes;
   // Measured once at the start of the run, the best of several: the ceilings that shares refer to.
-  std::map<std::string, double> ceiling_flops;  ///< per second: "f32", "bf16", "s8", "fp8"
-  double ceiling_bytes = 0;                     ///< per second
-  std::string started;                          ///< ISO 8601, UTC
+  // bench/ceiling.h says what they are.
+  std::map<std::string, double> ceiling_flops;  ///< "f32", "bf16", "s8", "s8 2:4", "fp8"
+  double ceiling_bytes = 0;
+  std::string started;  ///< ISO 8601, UTC
 };
 
 /// The plan as it was resolved: nothing left open.

@@ -17,8 +17,10 @@ std::optional<Summary> summarize(const std::vector<double>& samples) {
 // The ceiling of the scheme's arithmetic, or of what a device without it computes in instead.
 Rate flops_rate(double value, const Cell& cell, const Environment& environment) {
   Rate rate{value, {}, {}};
+  const std::string_view own = arithmetic_of(cell.key.scheme);
+  const std::string_view dense = own == "s8 2:4" ? "s8" : own;
   for (const std::string_view kind :
-       {arithmetic_of(cell.key.scheme), std::string_view("bf16"), std::string_view("f32")}) {
+       {own, dense, std::string_view("bf16"), std::string_view("f32")}) {
     const auto ceiling = environment.ceiling_flops.find(std::string(kind));
     if (ceiling == environment.ceiling_flops.end() || !(ceiling->second > 0)) continue;
     rate.share = value / ceiling->second;
@@ -100,6 +102,7 @@ std::vector<double> sound(const std::vector<double>& samples) {
 
 std::string_view arithmetic_of(std::string_view scheme) {
   if (scheme == "f32") return "f32";
+  if (scheme.starts_with("sparse24-int8")) return "s8 2:4";
   if (scheme.find("int8") != std::string_view::npos) return "s8";
   if (scheme.find("fp8") != std::string_view::npos) return "fp8";
   return "bf16";

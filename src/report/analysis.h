@@ -114,7 +114,7 @@ Comparison compare_quality(const Results& results, std::string_view candidate,
                            std::string_view reference);
 
 /// The kind of arithmetic that a scheme's matrix products run in, as Environment::ceiling_flops
-/// names it: "s8", "fp8", "f32" or "bf16".
+/// names it: "s8", "s8 2:4", "fp8", "f32" or "bf16".
 std::string_view arithmetic_of(std::string_view scheme);
 
 /// Values that are finite and positive, in order.

@@ -65,6 +65,18 @@ TEST(Analysis, ACeilingThatTheDeviceLacksIsThatOfTheArithmeticUsedInstead) {
   EXPECT_FALSE(analyse(results).cells[1].flops->share.has_value());
 }
 
+TEST(Analysis, ASparseProductHasItsOwnCeilingOrTheDenseOne) {
+  Results results = two_cells({4000}, {2000});
+  results.environment.ceiling_flops = {{"bf16", 100e12}, {"s8", 40e12}};
+  results.cells[1].key.scheme = "sparse24-int8dq";
+  results.cells[1].flops = 40e12;
+  EXPECT_EQ(analyse(results).cells[1].flops->ceiling, "s8");
+  results.environment.ceiling_flops["s8 2:4"] = 80e12;
+  const CellSummary cell = analyse(results).cells[1];
+  EXPECT_EQ(cell.flops->ceiling, "s8 2:4");
+  EXPECT_DOUBLE_EQ(cell.flops->share.value(), 0.25);
+}
+
 TEST(Analysis, WithoutABaselineNothingIsRelativeToIt) {
   Results results = two_cells({4000, 4000}, {2000, 2000});
   for (Cell& cell : results.cells) cell.memory = {{"decode", 1'000'000, {}}};
