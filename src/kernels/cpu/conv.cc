@@ -19,7 +19,7 @@
 namespace fluxq {
 namespace {
 
-using onednn::TileConv, onednn::TileConvs;
+using onednn::TileConv, onednn::TileConvs, onednn::with_errors;
 
 // A tile's larger side (input or output), if the picture allows: it should stay in a core's cache
 // between reading and writing; oneDNN is as fast on 4 rows as on 64.
@@ -206,18 +206,6 @@ void Convolution::run(int64_t batch, const Part& part, std::byte* scratch) const
       cpu::narrow(reinterpret_cast<const float*>(sums) + sum, count, stream,
                   static_cast<std::byte*>(out_.raw()) + at * size);
     });
-  }
-}
-
-/// body(), its oneDNN errors as ours.
-template <typename Body>
-void with_errors(const char* what, const Body& body) {
-  try {
-    body();
-  } catch (const dnnl::error& error) {
-    const bool memory = error.status == dnnl_out_of_memory;
-    fail(memory ? ErrorCode::out_of_memory_host : ErrorCode::internal, "oneDNN {}: {}", what,
-         error.what());
   }
 }
 

@@ -84,13 +84,10 @@ const Matmul& Matmul::of(GemmType type, int64_t m, int64_t n, int64_t k) {
     return *slot;
   };
   const SingleThread single;
-  try {
+  return *with_errors("matrix product", [&] {
     const Matmul& tall = find_or_make(kTall, {{k, n}, operand_type(type), memory::format_tag::any});
-    return m == kTall ? tall : find_or_make(m, tall.weight_desc_);
-  } catch (const dnnl::error& error) {
-    fail(ErrorCode::internal, "oneDNN matrix product [{}, {}] x [{}, {}]: {}", m, k, k, n,
-         error.what());
-  }
+    return m == kTall ? &tall : &find_or_make(m, tall.weight_desc_);
+  });
 }
 
 Matmul::Matmul(GemmType type, int64_t m, int64_t n, int64_t k, const memory::desc& weight_desc)
@@ -112,8 +109,8 @@ void Matmul::arrange(const void* source, int64_t k_stride, int64_t n_stride,
                      const memory& weight) const {
   const SingleThread single;
   const memory::desc source_desc({k_, n_}, operand_type(type_), memory::dims{k_stride, n_stride});
-  const memory from(source_desc, engine(), const_cast<void*>(source));
-  try {
+  with_errors("arrangement of a weight", [&] {
+    const memory from(source_desc, engine(), const_cast<void*>(source));
     dnnl::reorder reorder;
     {
       const std::lock_guard lock(mutex_);
@@ -122,10 +119,7 @@ void Matmul::arrange(const void* source, int64_t k_stride, int64_t n_stride,
       reorder = slot;
     }
     reorder.execute(stream(), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, weight}});
-  } catch (const dnnl::error& error) {
-    fail(ErrorCode::internal, "oneDNN arrangement of [{}, {}], strides {} and {}: {}", k_, n_,
-         k_stride, n_stride, error.what());
-  }
+  });
 }
 
 void Matmul::run(const void* a, const memory& weight, void* c) const {
@@ -133,9 +127,10 @@ void Matmul::run(const void* a, const memory& weight, void* c) const {
   thread_local std::unordered_map<const Matmul*, Operands> all;
   Operands& mine = all[this];
   if (!mine.a) {
-    mine.a = memory(a_desc_, engine(), nullptr);
-    mine.c = memory(c_desc_, engine(), nullptr);
-    mine.scratch = memory(scratch_desc_, engine());
+    mine = with_errors("operands of a matrix product", [&] {  // all of them or none
+      return Operands{memory(a_desc_, engine(), nullptr), memory(c_desc_, engine(), nullptr),
+                      memory(scratch_desc_, engine())};
+    });
   }
   mine.a.set_data_handle(const_cast<void*>(a));
   mine.c.set_data_handle(c);
@@ -144,9 +139,11 @@ void Matmul::run(const void* a, const memory& weight, void* c) const {
                                   {DNNL_ARG_WEIGHTS, weight.get()},
                                   {DNNL_ARG_DST, mine.c.get()},
                                   {DNNL_ARG_SCRATCHPAD, mine.scratch.get()}};
-  if (dnnl_primitive_execute(primitive_.get(), stream().get(), std::size(args), args) !=
-      dnnl_success)
-    fail(ErrorCode::internal, "oneDNN matrix product [{}, {}]: it failed", k_, n_);
+  const dnnl_status_t status =
+      dnnl_primitive_execute(primitive_.get(), stream().get(), std::size(args), args);
+  if (status != dnnl_success)
+    fail(status == dnnl_out_of_memory ? ErrorCode::out_of_memory_host : ErrorCode::internal,
+         "oneDNN matrix product [{}, {}]: it failed", k_, n_);
 }
 
 }  // namespace fluxq::onednn

@@ -8,7 +8,9 @@
 #include <dnnl.hpp>
 #include <map>
 #include <mutex>
+#include <string_view>
 
+#include "base/error.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/tiles.h"
 
@@ -18,6 +20,18 @@ const dnnl::engine& engine();
 
 /// The calling thread's stream.
 dnnl::stream& stream();
+
+/// body(), its oneDNN errors as ours: "oneDNN WHAT: …".
+template <typename Body>
+auto with_errors(std::string_view what, const Body& body) {
+  try {
+    return body();
+  } catch (const dnnl::error& error) {
+    const bool memory = error.status == dnnl_out_of_memory;
+    fail(memory ? ErrorCode::out_of_memory_host : ErrorCode::internal, "oneDNN {}: {}", what,
+         error.what());
+  }
+}
 
 /// While it lives, oneDNN runs in the calling thread only.
 class SingleThread {
