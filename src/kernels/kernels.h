@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "fluxq/cancel.h"
 #include "kernels/rows.h"
@@ -76,6 +77,27 @@ struct Attention {
   Tensor bias{};        ///< f32 [heads, queries, keys] added to the scaled scores, or empty (T5's
                         ///< relative positions)
   bool causal = false;  ///< query i sees keys 0..i
+};
+
+/// What attention computes in, as far as the device can: 8 bits are faster and less accurate.
+enum class AttentionPrecision : uint8_t { bf16, fp8 };
+
+/// FLUX's attention over the rows of text and picture together: qk_norm_rope() on each stream, then
+/// attention(). q, k, v bf16 or f32 [batch, rows, heads * dim] are scratch: what they hold
+/// afterwards is not defined.
+struct JointAttention {
+  /// Rows [first, first + count) with their norms' weights [dim].
+  struct Stream {
+    int64_t first = 0, count = 0;
+    Tensor q_weight{}, k_weight{};
+  };
+  Rows q{}, k{}, v{}, out{};
+  std::vector<Stream> streams{};  ///< in order; together all rows
+  Tensor rope{};                  ///< f32 [rows, dim / 2, 2]
+  float eps = 0;
+  int64_t heads = 1;
+  float scale = 1;
+  AttentionPrecision precision = AttentionPrecision::bf16;
 };
 
 /// A convolution's weight, arranged for its device.
@@ -145,6 +167,8 @@ class Kernels {
   virtual void qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weight,
                             const Tensor& k_weight, const Tensor& rope, float eps) = 0;
   virtual void attention(const Attention& args) = 0;
+  /// In the stream's dtype, unless a device has something faster for the precision asked for.
+  virtual void joint_attention(const JointAttention& args);
   /// latents += (sigma_next - sigma) * velocity, in f32, rounded to the latents' dtype. Both
   /// [batch, tokens, 64].
   virtual void euler_step(const Rows& velocity, float sigma, float sigma_next,

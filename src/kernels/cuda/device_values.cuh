@@ -159,6 +159,15 @@ __device__ float activate(Act act, float v) {
   return v;
 }
 
+// ---- rope
+
+/// A pair of columns rotated by an angle.
+__device__ inline void rotate(float& even, float& odd, float cosine, float sine) {
+  const float e = even, o = odd;
+  even = __fmaf_rn(e, cosine, -__fmul_rn(o, sine));
+  odd = __fmaf_rn(o, cosine, __fmul_rn(e, sine));
+}
+
 // ---- reductions over a block whose threads all take part; every thread gets the result
 
 /// One number of each warp of a block. A kernel has one such array for each of its reductions.

@@ -15,12 +15,6 @@ using namespace cuda;
 constexpr int kDim = 128, kLanes = kDim / kChunk, kHeadsAtOnce = 3, kThreads = 256;
 constexpr int kSlots = kThreads / kLanes;  // heads that a block has at a time
 
-__device__ void rotate(float& even, float& odd, float cosine, float sine) {
-  const float e = even, o = odd;
-  even = __fmaf_rn(e, cosine, -__fmul_rn(o, sine));
-  odd = __fmaf_rn(o, cosine, __fmul_rn(e, sine));
-}
-
 __global__ void __launch_bounds__(kThreads, 3)
     heads_of_128(Rows q, Rows k, const bf16* q_weight, const bf16* k_weight, const float* rope,
                  float eps) {

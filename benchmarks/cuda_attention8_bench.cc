@@ -1,0 +1,297 @@
+// FLUX's joint attention on the GPU, bf16 beside 8 bits: results are compared with sums in double
+// at sampled heads and rows, then timed (median of 30), in all and part by part.
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+
+#include "kernels/cuda/attention_codes.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/dnn.h"
+
+namespace fluxq {
+namespace {
+
+constexpr int64_t kDim = 128, kText = 256;
+constexpr int kRuns = 30, kWarmUps = 5, kSamples = 48;
+constexpr float kEps = 1e-6f;
+
+struct Case {
+  const char* data;
+  int64_t heads, rows, row_elements;
+  bool like_flux;  // else normal values, no rope
+  bool timed = false;
+};
+
+const Case kCases[] = {
+    {"random", 2, 333, 1024, false},          {"like FLUX", 2, 333, 1024, true},
+    {"random", 24, 4352, 21504, false, true}, {"like FLUX", 24, 4352, 21504, true, true},
+    {"random", 24, 4608, 21504, false, true}, {"like FLUX", 24, 4608, 21504, true, true},
+};
+
+/// The qkv layer's output, norms and rope on the host. Like FLUX: text and picture have their own
+/// norms with a few large columns, keys a common mean, values a few large columns; rotations of a
+/// picture 64 wide.
+class Data {
+ public:
+  explicit Data(const Case& c) : case_(c), cols_(c.heads * kDim) {
+    std::mt19937_64 generator(7);
+    std::normal_distribution<float> normal;
+    wide = Tensor::on_host(DType::bf16, {1, c.rows, c.row_elements});
+    std::vector<float> mean(static_cast<size_t>(3 * cols_)), spread(mean.size(), 1.0f);
+    for (int64_t j = 0; j < 3 * cols_ && c.like_flux; ++j) {
+      const auto at = static_cast<size_t>(j);
+      if (j >= cols_ && j < 2 * cols_) mean[at] = 0.5f * normal(generator);
+      if (j >= 2 * cols_) spread[at] = j % 61 == 0 ? 20.0f : std::exp(0.5f * normal(generator));
+    }
+    bf16* to = wide.data<bf16>();
+    std::vector<float> noise(1000003);
+    for (float& v : noise) v = normal(generator);
+    for (int64_t i = 0, n = 0; i < c.rows; ++i)
+      for (int64_t j = 0; j < c.row_elements; ++j, n = n + 1 == 1000003 ? 0 : n + 1) {
+        const auto at = static_cast<size_t>(std::min(j, 3 * cols_ - 1));
+        to[i * c.row_elements + j] = bf16(noise[static_cast<size_t>(n)] * spread[at] + mean[at]);
+      }
+    for (Tensor& weight : weights) {
+      weight = Tensor::on_host(DType::bf16, {kDim});
+      for (int64_t j = 0; j < kDim; ++j)
+        weight.data<bf16>()[j] =
+            bf16(c.like_flux ? (j % 29 == 3 ? 4.0f : std::exp(0.4f * normal(generator))) : 1.0f);
+    }
+    rope = Tensor::on_host(DType::f32, {c.rows, kDim / 2, 2});
+    for (int64_t i = 0; i < c.rows; ++i)
+      for (int64_t j = 0; j < kDim / 2; ++j) {
+        const int64_t place = std::max<int64_t>(0, i - text());
+        const int64_t axis = j < 8 ? 0 : j < 36 ? 1 : 2, first = axis == 0 ? 0 : axis == 1 ? 8 : 36;
+        const double position =
+            axis == 0 ? 0.0 : static_cast<double>(axis == 1 ? place / 64 : place % 64);
+        const double angle =
+            position * std::pow(1e4, -static_cast<double>(j - first) / (axis == 0 ? 8 : 28));
+        rope.data<float>()[(i * kDim / 2 + j) * 2] =
+            c.like_flux ? static_cast<float>(std::cos(angle)) : 1;
+        rope.data<float>()[(i * kDim / 2 + j) * 2 + 1] =
+            c.like_flux ? static_cast<float>(std::sin(angle)) : 0;
+      }
+  }
+
+  int64_t text() const { return std::min(kText, case_.rows / 3); }
+
+  /// Part 0 or 1, q or k, of one row and head after its norm and rotation.
+  std::vector<double> normed(int64_t part, int64_t row, int64_t head) const {
+    const bf16* x = wide.data<bf16>() + row * case_.row_elements + part * cols_ + head * kDim;
+    const bf16* weight = weights[(row < text() ? 0 : 2) + part].data<bf16>();
+    double squares = 0;
+    for (int64_t j = 0; j < kDim; ++j) squares += std::pow(static_cast<float>(x[j]), 2);
+    std::vector<double> v(kDim);
+    for (int64_t j = 0; j < kDim; ++j)
+      v[static_cast<size_t>(j)] = static_cast<float>(x[j]) / std::sqrt(squares / kDim + kEps) *
+                                  static_cast<float>(weight[j]);
+    for (int64_t j = 0; j < kDim; j += 2) {
+      const float* angle = rope.data<float>() + row * kDim + j;
+      double &even = v[static_cast<size_t>(j)], &odd = v[static_cast<size_t>(j + 1)];
+      const double e = even, o = odd;
+      even = e * angle[0] - o * angle[1];
+      odd = o * angle[0] + e * angle[1];
+    }
+    return v;
+  }
+
+  std::vector<double> attended(int64_t row, int64_t head) const {
+    const std::vector<double> query = normed(0, row, head);
+    std::vector<double> weights_of(static_cast<size_t>(case_.rows)), out(kDim);
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < case_.rows; ++i) {
+      const std::vector<double> key = normed(1, i, head);
+      double score = 0;
+      for (size_t j = 0; j < kDim; ++j) score += query[j] * key[j];
+      weights_of[static_cast<size_t>(i)] = score / std::sqrt(static_cast<double>(kDim));
+      most = std::max(most, weights_of[static_cast<size_t>(i)]);
+    }
+    for (double& w : weights_of) sum += w = std::exp(w - most);
+    for (int64_t i = 0; i < case_.rows; ++i) {
+      const bf16* v = wide.data<bf16>() + i * case_.row_elements + 2 * cols_ + head * kDim;
+      for (size_t j = 0; j < kDim; ++j)
+        out[j] += weights_of[static_cast<size_t>(i)] / sum * static_cast<float>(v[j]);
+    }
+    return out;
+  }
+
+  Tensor wide, weights[4], rope;  // weights: q and k of the text, q and k of the picture
+
+ private:
+  const Case& case_;
+  const int64_t cols_;
+};
+
+double median_ms(CudaKernels& kernels, const std::function<void()>& run) {
+  cudaEvent_t begin, end;
+  cuda::check(cudaEventCreate(&begin), "an event");
+  cuda::check(cudaEventCreate(&end), "an event");
+  std::vector<float> times(kRuns);
+  for (int i = 0; i < kWarmUps; ++i) run();
+  for (float& ms : times) {
+    cuda::check(cudaEventRecord(begin, kernels.stream()), "an event");
+    run();
+    cuda::check(cudaEventRecord(end, kernels.stream()), "an event");
+    cuda::check(cudaEventSynchronize(end), "an event");
+    cuda::check(cudaEventElapsedTime(&ms, begin, end), "an event");
+  }
+  (void)cudaEventDestroy(begin);
+  (void)cudaEventDestroy(end);
+  std::sort(times.begin(), times.end());
+  return 0.5 * (times[kRuns / 2 - 1] + times[kRuns / 2]);
+}
+
+struct Precision {
+  const char* name;
+  AttentionPrecision value;
+  double limit;  // of the error's rms over the output's
+};
+const Precision kPrecisions[] = {{"bf16", AttentionPrecision::bf16, 0.02},
+                                 {"fp8", AttentionPrecision::fp8, 0.2}};
+
+int failures = 0;
+
+class Run {
+ public:
+  Run(CudaKernels& kernels, const Case& c) : kernels_(kernels), case_(c), data_(c) {
+    wide_ = kernels.upload(data_.wide);
+    out_ = kernels.allocate(DType::bf16, {1, c.rows, c.heads * kDim});
+    const int64_t cols = c.heads * kDim;
+    args_ = {.q = Rows(wide_).columns(0, cols),
+             .k = Rows(wide_).columns(cols, cols),
+             .v = Rows(wide_).columns(2 * cols, cols),
+             .out = out_,
+             .rope = kernels.upload(data_.rope),
+             .eps = kEps,
+             .heads = c.heads,
+             .scale = 1 / std::sqrt(static_cast<float>(kDim))};
+    const auto weight = [&](int i) { return kernels.upload(data_.weights[i]); };
+    args_.streams = {{0, data_.text(), weight(0), weight(1)},
+                     {data_.text(), c.rows - data_.text(), weight(2), weight(3)}};
+    for (int i = 0; i < kSamples; ++i) expected_.push_back(data_.attended(row_of(i), head_of(i)));
+  }
+
+  void compare(const Precision& p) {
+    args_.precision = p.value;
+    attend_once();
+    const Tensor got = kernels_.download(out_);
+    attend_once();
+    const Tensor again = kernels_.download(out_);
+    const bool same = std::memcmp(got.raw(), again.raw(), static_cast<size_t>(got.bytes())) == 0;
+    double squares = 0, errors = 0, worst = 0;
+    for (int i = 0; i < kSamples; ++i)
+      for (int64_t j = 0; j < kDim; ++j) {
+        const double want = expected_[static_cast<size_t>(i)][static_cast<size_t>(j)];
+        const double have =
+            static_cast<float>(got.data<bf16>()[(row_of(i) * case_.heads + head_of(i)) * kDim + j]);
+        squares += want * want;
+        errors += (have - want) * (have - want);
+        worst = std::max(worst, std::abs(have - want));
+      }
+    const double error = std::sqrt(errors / squares);
+    const bool right = error <= p.limit && same;
+    failures += !right;
+    std::printf("%-10s S %5ld  %-6s error %.5f rms %.4f largest of the output's rms%s%s",
+                case_.data, case_.rows, p.name, error,
+                worst / std::sqrt(squares / (kSamples * kDim)), same ? "" : "  OTHER BYTES",
+                right ? "" : "  WRONG");
+    if (case_.timed) {
+      // What bf16 norms in place is normed again: the same work.
+      const double ms = median_ms(kernels_, [&] { kernels_.joint_attention(args_); });
+      std::printf("  %.4f ms with norms, %.1f TFLOP/s", ms, tflops(ms));
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+
+  void time_parts() {
+    using namespace cuda;
+    const Attention plain = {.q = args_.q,
+                             .k = args_.k,
+                             .v = args_.v,
+                             .out = args_.out,
+                             .heads = args_.heads,
+                             .scale = args_.scale};
+    print("norms, bf16", [&] {
+      for (const auto& s : args_.streams)
+        kernels_.qk_norm_rope(args_.q.middle(s.first, s.count), args_.k.middle(s.first, s.count),
+                              s.q_weight, s.k_weight, args_.rope.slice(s.first, s.first + s.count),
+                              kEps);
+    });
+    print("attention, bf16", [&] { kernels_.attention(plain); });
+    Arena::Scope scope(kernels_.arena());
+    const AttentionCodes codes = take_attention_codes(kernels_, 1, case_.rows, case_.heads);
+    const Tensor results =
+        kernels_.arena().take(DType::f8_e4m3, {1, case_.rows, case_.heads, kCodedDim});
+    print("value scales", [&] { choose_value_scales(kernels_, args_.v, codes); });
+    print("norms and codes", [&] {
+      for (const auto& s : args_.streams)
+        encode_attention(kernels_,
+                         {args_.q.middle(s.first, s.count), args_.k.middle(s.first, s.count),
+                          args_.v.middle(s.first, s.count), s.q_weight, s.k_weight,
+                          args_.rope.slice(s.first, s.first + s.count), kEps},
+                         s.first, codes);
+    });
+    print("attention, e4m3", [&] {
+      kernels_.dnn().attention_e4m3(codes.qkv, args_.scale / (kQueryKeyScale * kQueryKeyScale),
+                                    results);
+    });
+    print("codes to bf16",
+          [&] { decode_attention(kernels_, results, codes.value_scale, args_.out); });
+  }
+
+ private:
+  int64_t row_of(int i) const { return (int64_t{613} * i + case_.rows - 1) % case_.rows; }
+  int64_t head_of(int i) const { return 7 * i % case_.heads; }
+  double tflops(double ms) const {
+    return 4e-9 * static_cast<double>(case_.rows * case_.rows * case_.heads * kDim) / ms;
+  }
+  void attend_once() {
+    kernels_.copy_to(data_.wide, wide_);
+    cuda::check(
+        cudaMemsetAsync(out_.raw(), 0xff, static_cast<size_t>(out_.bytes()), kernels_.stream()),
+        "NaN everywhere");
+    kernels_.joint_attention(args_);
+  }
+  void print(const char* name, const std::function<void()>& run) {
+    const double ms = median_ms(kernels_, run);
+    std::printf("    %-18s S %5ld %8.4f ms", name, case_.rows, ms);
+    if (std::string_view(name).starts_with("attention")) std::printf(" %7.1f TFLOP/s", tflops(ms));
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+
+  CudaKernels& kernels_;
+  const Case& case_;
+  Data data_;
+  Tensor wide_, out_;
+  JointAttention args_;
+  std::vector<std::vector<double>> expected_;
+};
+
+}  // namespace
+}  // namespace fluxq
+
+int main() {
+  using namespace fluxq;
+  try {
+    CudaKernels kernels;
+    for (const Case& c : kCases) {
+      Run run(kernels, c);
+      for (const Precision& p : kPrecisions) run.compare(p);
+      if (c.timed && c.like_flux) run.time_parts();
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  std::printf("%d of the checks failed\n", failures);
+  return failures > 0;
+}
