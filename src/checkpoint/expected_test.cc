@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "checkpoint/tensor_store.h"
 #include "checkpoint/test_files.h"
 
 namespace fluxq {
