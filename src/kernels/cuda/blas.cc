@@ -251,6 +251,7 @@ bool CudaBlas::multiply(const Rows& x, const Rows& w, const Scales& scales, cons
                        .gelu = ending.gelu_tanh,
                        .residual = has_residual,
                        .alignment = kVectorBytes};
+  latest_ = shape;
   Plan* const found = plan(shape);
   return found && run(*found, x.data, w.data, scales, ending.bias,
                       has_residual ? ending.residual.data : nullptr, out.data, 1.0f);

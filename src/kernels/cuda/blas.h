@@ -75,6 +75,8 @@ class CudaBlas {
   /// Uses the `rank`-th of the library's algorithms for a shape from now on, in place of the first:
   /// where a tuner puts what it found. False if there are not as many.
   bool choose(const Shape& shape, int rank);
+  /// The shape of the latest multiply().
+  const Shape& latest() const { return latest_; }
 
  private:
   struct Plan;
@@ -88,6 +90,7 @@ class CudaBlas {
   CudaKernels& kernels_;
   cublasLtHandle_t handle_ = nullptr;
   Tensor workspace_;
+  Shape latest_;
   std::map<Shape, std::unique_ptr<Plan>> plans_;  // null: the library cannot
 };
 
