@@ -1,10 +1,13 @@
 /// Every scheme's quantization and product on the GPU at FLUX's shapes: checked first, against a
-/// plain f32 product of what prepare() and pack() mean, then timed alone and warm (median of 30).
+/// plain f32 product of what prepare() and pack() mean, and against a second run's bytes; then
+/// timed alone and warm: the median of 10 times 10 launches back to back.
 ///
-///   cuda_gemm_bench [scheme ...]
+///   cuda_gemm_bench [--quick] [--ranks] [scheme ...]
 ///
-/// A line for each: scheme, M N K, epilogue, microseconds, TFLOP/s, microseconds of the host per
-/// call, largest error relative to the outputs' size. Ends with status 1 if any is wrong.
+/// All schemes but f32 unless some are named. --quick: each shape with the one epilogue that FLUX
+/// asks of it. --ranks: below each product of cuBLASLt's, all of the algorithms it offers, in its
+/// order, whether each gives the bytes of the first, and its time. Ends with status 1 if any
+/// product is wrong or two runs differ.
 #include <cuda_bf16.h>
 #include <fmt/format.h>
 
@@ -13,6 +16,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/cuda/blas.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/plain_gemm.h"
 #include "quant/scheme.h"
@@ -20,20 +24,45 @@
 namespace fluxq {
 namespace {
 
-constexpr int kWarmUp = 5, kRuns = 30;
-constexpr int64_t kCheckedRows = 64;  // at either end
-constexpr int64_t kMargin = 128;      // columns left and right of an output: it is a window
+constexpr int kWarmUp = 3, kSamples = 10, kLaunches = 10;  // launches of a sample
+constexpr int64_t kCheckedRows = 64;                       // at either end
+constexpr int64_t kMargin = 128;  // columns left and right of an output: it is a window
 
 struct Size {
   int64_t batch, m, n, k;
 };
+struct Ending {
+  const char* name;
+  bool gelu, gated;
+};
+constexpr Ending kBias = {"bias", false, false}, kGelu = {"bias gelu", true, false},
+                 kGated = {"gate residual", false, true};
+struct Case {
+  Size size;
+  std::vector<Ending> endings;  // those that a scheme does not fuse are left out
+};
+
 // Image and text together, image, text; qkv, mlp up, mlp down, attention out. Then the modulation.
-constexpr Size kSizes[] = {{1, 4608, 9216, 3072},  {1, 4608, 12288, 3072}, {1, 4608, 3072, 12288},
-                           {1, 4608, 3072, 3072},  {1, 4352, 9216, 3072},  {1, 4352, 12288, 3072},
-                           {1, 4352, 3072, 12288}, {1, 4096, 9216, 3072},  {1, 4096, 12288, 3072},
-                           {1, 4096, 3072, 12288}, {1, 512, 9216, 3072},   {1, 512, 12288, 3072},
-                           {1, 512, 3072, 12288},  {1, 256, 9216, 3072},   {1, 256, 12288, 3072},
-                           {1, 256, 3072, 12288},  {4, 1, 18432, 3072},    {64, 1, 18432, 3072}};
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const int64_t m : {4608, 4352, 4096, 512, 256}) {
+    for (const auto& [n, k] : {std::pair{9216, 3072}, {12288, 3072}, {3072, 12288}, {3072, 3072}})
+      cases.push_back({{1, m, n, k}, {kBias, kGelu, kGated}});
+  }
+  for (const int64_t m : {4, 16, 64}) cases.push_back({{m, 1, 18432, 3072}, {kBias, kGelu}});
+  return cases;
+}
+std::vector<Case> quick_cases() {
+  std::vector<Case> cases;
+  for (const int64_t m : {4352, 4096, 256}) {
+    cases.push_back({{1, m, 9216, 3072}, {kBias}});
+    cases.push_back({{1, m, 12288, 3072}, {kGelu}});
+    cases.push_back({{1, m, 3072, 12288}, {kGated}});
+    cases.push_back({{1, m, 3072, 3072}, {kGated}});
+  }
+  for (const int64_t m : {4, 16, 64}) cases.push_back({{m, 1, 18432, 3072}, {kBias}});
+  return cases;
+}
 
 class Timer {
  public:
@@ -45,26 +74,30 @@ class Timer {
     (void)cudaEventDestroy(begin_);
     (void)cudaEventDestroy(end_);
   }
-  struct Times {
-    double device_us, host_us;
-  };
+  // Microseconds of one launch among many, so that the host's do not show.
   template <typename Work>
-  Times median(const Work& work) {
+  double median_us(const Work& work) {
     for (int i = 0; i < kWarmUp; ++i) work();
-    std::vector<float> times(kRuns);
+    std::vector<float> times(kSamples);
     for (float& time : times) {
       cuda::check(cudaEventRecord(begin_, kernels_.stream()), "an event");
-      work();
+      for (int i = 0; i < kLaunches; ++i) work();
       cuda::check(cudaEventRecord(end_, kernels_.stream()), "an event");
       cuda::check(cudaEventSynchronize(end_), "an event");
       cuda::check(cudaEventElapsedTime(&time, begin_, end_), "an event");
     }
     std::ranges::sort(times);
+    return 1e3 * (times[kSamples / 2 - 1] + times[kSamples / 2]) / 2 / kLaunches;
+  }
+  // Microseconds that the host takes for one, with the device idle at first.
+  template <typename Work>
+  double host_us(const Work& work) {
+    kernels_.synchronize();
     const auto begun = std::chrono::steady_clock::now();
-    for (int i = 0; i < kRuns; ++i) work();
+    for (int i = 0; i < kLaunches; ++i) work();
     const std::chrono::duration<double, std::micro> host = std::chrono::steady_clock::now() - begun;
     kernels_.synchronize();
-    return {1e3 * times[kRuns / 2], host.count() / kRuns};
+    return host.count() / kLaunches;
   }
 
  private:
@@ -100,28 +133,41 @@ class Problem {
     bias_ = random(kernels, stream_, {n}, 3, 1);
     gate_ = random(kernels, stream_, {batch, 1, n}, 4, 1);
     residual_ = random(kernels, stream_, {batch, m, n}, 5, 1);
-    wide_ = kernels.allocate(stream_, {batch, m, n + 2 * kMargin});
-    out_ = Rows(wide_).columns(kMargin, n);
+    wide_ = kernels.allocate(stream_, {batch * m, n + 2 * kMargin});
+    out_ = Rows(wide_.reshaped({batch, m, n + 2 * kMargin})).columns(kMargin, n);
     prepared_ = on_->prepare({.x = x_});
   }
 
   SchemeKernels& on() { return *on_; }
+  bool uses_blas() const { return on_->kernel_name().starts_with("cuBLASLt"); }
   void prepare() {
     Arena::Scope scope(kernels_.arena());
     (void)on_->prepare({.x = x_});
   }
   void multiply(const Epilogue& epilogue) { on_->matmul(prepared_, *weight_, epilogue, out_); }
-  Epilogue epilogue(bool gelu, bool gated) const {
-    Epilogue epilogue = {.bias = bias_, .act = gelu ? Act::gelu_tanh : Act::none};
-    if (gated) epilogue.gate = gate_, epilogue.residual = residual_;
+  Epilogue epilogue(const Ending& ending) const {
+    Epilogue epilogue = {.bias = bias_, .act = ending.gelu ? Act::gelu_tanh : Act::none};
+    if (ending.gated) epilogue.gate = gate_, epilogue.residual = residual_;
     return epilogue;
+  }
+  bool fuses(const Epilogue& epilogue) const {
+    const FusedParts fused = on_->fused(epilogue);
+    return (epilogue.act == Act::none || fused.act) && (epilogue.gate.empty() || fused.gate) &&
+           (epilogue.residual.empty() || fused.residual);
+  }
+
+  // All of the output, on the host.
+  Tensor output(const Epilogue& epilogue) {
+    poison();
+    multiply(epilogue);
+    const Tensor host = kernels_.download(wide_);
+    kernels_.synchronize();
+    return host;
   }
 
   // The largest error of the first and last rows; infinite for anything missing or out of place.
   double error(const Epilogue& epilogue) {
-    cuda::check(
-        cudaMemsetAsync(wide_.raw(), 0xff, static_cast<size_t>(wide_.bytes()), kernels_.stream()),
-        "poisoning");
+    poison();
     multiply(epilogue);
     if (!kernels_.all_finite(out_)) return INFINITY;
     const int64_t rows = std::min(size_.m, kCheckedRows);
@@ -130,6 +176,12 @@ class Problem {
   }
 
  private:
+  void poison() {
+    cuda::check(
+        cudaMemsetAsync(wide_.raw(), 0xff, static_cast<size_t>(wide_.bytes()), kernels_.stream()),
+        "poisoning");
+  }
+
   double error_of_rows(const Epilogue& epilogue, int64_t begin, int64_t count) {
     const auto [batch, m, n, k] = size_;
     Prepared some = prepared_;
@@ -144,7 +196,9 @@ class Problem {
     const Tensor reference = kernels_.allocate(DType::f32, {batch, count, n});
     cuda::plain_gemm(kernels_, x, exact_weight_, {}, {}, exact, reference);
     const std::vector<float> expected = to_floats(kernels_.download(reference));
-    const std::vector<float> got = to_floats(kernels_.download(wide_));
+    // Of a batch, `count` is all.
+    const std::vector<float> got =
+        to_floats(kernels_.download(wide_.slice(begin, begin + batch * count)));
 
     double squares = 0;
     for (const float value : expected) squares += static_cast<double>(value) * value;
@@ -152,7 +206,7 @@ class Problem {
     double largest = 0;
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t r = 0; r < count; ++r) {
-        const float* row = &got[static_cast<size_t>((b * m + begin + r) * (n + 2 * kMargin))];
+        const float* row = &got[static_cast<size_t>((b * count + r) * (n + 2 * kMargin))];
         for (int64_t c = 0; c < kMargin; ++c) {
           if (!std::isnan(row[c]) || !std::isnan(row[kMargin + n + c])) return INFINITY;
         }
@@ -180,48 +234,78 @@ class Problem {
 // What a product's rounding to bf16, or the sums of e4m3, may cost at these sizes.
 double tolerance(const SchemeKernels& on) { return on.rounding().sum > 0x1p-20 ? 6e-2 : 6e-3; }
 
-bool measure(CudaKernels& kernels, const Scheme& scheme, const Size& size) {
+bool same_bytes(const Tensor& a, const Tensor& b) {
+  return a.bytes() == b.bytes() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.bytes())) == 0;
+}
+
+// Each algorithm that cuBLASLt offers for the product that it did last.
+void print_ranks(CudaKernels& kernels, Timer& timer, Problem& problem, const Epilogue& epilogue) {
+  const Tensor first = problem.output(epilogue);
+  const CudaBlas::Shape shape = kernels.blas().latest();
+  for (int rank = 0; kernels.blas().choose(shape, rank); ++rank) {
+    const bool same = same_bytes(problem.output(epilogue), first);
+    fmt::print("    rank {} {:9.1f} us{}\n", rank,
+               timer.median_us([&] { problem.multiply(epilogue); }), same ? "" : "  other bytes");
+  }
+  kernels.blas().choose(shape, 0);
+}
+
+bool measure(CudaKernels& kernels, const Scheme& scheme, const Case& c, bool ranks) {
   Arena::Scope scope(kernels.arena());
   Timer timer(kernels);
-  Problem problem(kernels, scheme, size);
-  const auto [batch, m, n, k] = size;
-  const std::string name =
-      fmt::format("{:<16} {:>5} {:>5} {:>5}", scheme.info().name, batch * m, n, k);
-  const Timer::Times preparing = timer.median([&] { problem.prepare(); });
-  fmt::print("{} {:<14} {:9.1f} us {:>17} host {:5.1f} us\n", name, "prepare", preparing.device_us,
-             "", preparing.host_us);
-  struct Case {
-    const char* name;
-    bool gelu, gated;
-  };
+  Problem problem(kernels, scheme, c.size);
+  const auto [batch, m, n, k] = c.size;
+  const double preparing = timer.median_us([&] { problem.prepare(); });
+  const double work = 2.0 * static_cast<double>(batch * m) * static_cast<double>(n * k);
   bool all_right = true;
-  for (const Case& c : {Case{"bias", false, false}, Case{"bias gelu", true, false},
-                        Case{"gate residual", false, true}}) {
-    const Epilogue epilogue = problem.epilogue(c.gelu, c.gated);
-    const FusedParts fused = problem.on().fused(epilogue);
-    if ((c.gelu && !fused.act) || (c.gated && !(fused.gate && fused.residual))) continue;
+  for (const Ending& wanted : c.endings) {
+    // The one epilogue of a shape is timed without what is not fused.
+    const bool fuses = problem.fuses(problem.epilogue(wanted));
+    if (!fuses && c.endings.size() > 1) continue;
+    const Ending& ending = fuses ? wanted : kBias;
+    const Epilogue epilogue = problem.epilogue(ending);
     const double error = problem.error(epilogue);
-    const Timer::Times times = timer.median([&] { problem.multiply(epilogue); });
-    const double work = 2.0 * static_cast<double>(batch * m) * static_cast<double>(n * k);
     const bool right = error <= tolerance(problem.on());
-    fmt::print("{} {:<14} {:9.1f} us {:8.1f} TFLOP/s host {:5.1f} us  error {:.2e}{}\n", name,
-               c.name, times.device_us, work / times.device_us / 1e6, times.host_us, error,
-               right ? "" : "  WRONG");
+    const bool same = same_bytes(problem.output(epilogue), problem.output(epilogue));
+    const auto multiply = [&] { problem.multiply(epilogue); };
+    const double product = timer.median_us(multiply);
+    fmt::print("{:<16} {:>5} {:>5} {:>5}  {:<13} {:8.1f} {:9.1f} {:8.1f} {:8.1f}  {:.2e}{}{}\n",
+               scheme.info().name, batch * m, n, k, ending.name, preparing, product,
+               work / product / 1e6, timer.host_us(multiply), error, right ? "" : "  WRONG",
+               same ? "" : "  TWO RUNS DIFFER");
+    if (ranks && m > 1 && problem.uses_blas()) print_ranks(kernels, timer, problem, epilogue);
     std::fflush(stdout);
-    all_right = all_right && right;
+    all_right = all_right && right && same;
   }
   return all_right;
 }
 
-bool run(const std::vector<std::string>& names) {
+bool run(const std::vector<std::string>& arguments) {
+  bool quick = false, ranks = false;
+  std::vector<const Scheme*> schemes;
+  for (const std::string& argument : arguments) {
+    if (argument == "--quick") {
+      quick = true;
+    } else if (argument == "--ranks") {
+      ranks = true;
+    } else {
+      schemes.push_back(&find_scheme(argument));
+    }
+  }
+  if (schemes.empty()) {
+    for (const Scheme* scheme : all_schemes()) {
+      if (scheme->info().name != "f32") schemes.push_back(scheme);
+    }
+  }
   const std::unique_ptr<Kernels> device = make_cuda_kernels();
   CudaKernels& kernels = cuda_of(*device);
   bool all_right = true;
-  for (const Scheme* scheme : all_schemes()) {
-    const std::string& name = scheme->info().name;
-    if (names.empty() ? name == "f32" : std::ranges::find(names, name) == names.end()) continue;
-    fmt::print("{}: {}\n", name, scheme->on(kernels)->kernel_name());
-    for (const Size& size : kSizes) all_right = measure(kernels, *scheme, size) && all_right;
+  fmt::print("{:<16} {:>5} {:>5} {:>5}  {:<13} {:>8} {:>9} {:>8} {:>8}  {}\n", "scheme", "M", "N",
+             "K", "epilogue", "prep us", "us", "TFLOP/s", "host us", "error");
+  for (const Scheme* scheme : schemes) {
+    for (const Case& c : quick ? quick_cases() : all_cases())
+      all_right = measure(kernels, *scheme, c, ranks) && all_right;
   }
   return all_right;
 }

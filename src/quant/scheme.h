@@ -66,10 +66,13 @@ struct FusedParts {
 };
 
 /// Roundings of a kernel's arithmetic beyond those of f32 and the one to the stream's dtype,
-/// relative to the number that is rounded.
+/// relative to the number that is rounded; and where its range ends before the scheme's.
 struct KernelRounding {
   double sum = 0x1p-24;   ///< of each addition to a product's sum
   double gated_bias = 0;  ///< of gate * bias, where they are multiplied before the product
+  /// Weights up to here keep every sum within f32. Less than what can be packed where the weight's
+  /// scale is applied first: small inputs come too late to make up for a large weight.
+  double largest_weight = 0x1p126;
 };
 
 /// A scheme on one device. Scratch comes from the device's arena: what prepare() returns lives

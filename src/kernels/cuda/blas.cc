@@ -10,7 +10,17 @@ namespace fluxq {
 namespace {
 
 constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
-constexpr int kVectorBytes = 16;  // what the fast kernels ask of pointers and rows
+constexpr int kVectorBytes = 16;  // what the fast kernels ask of pointers, rows and scales
+
+// How a sum may be split over blocks: into parts kept in f32 that a second kernel adds in order.
+// The other ways round the parts to the type of the output.
+constexpr uint32_t kOrderedSplits =
+    CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+
+// The library cannot do what was asked, as opposed to having failed.
+bool refused(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+}
 
 cudaDataType_t data_type(DType dtype) {
   switch (dtype) {
@@ -76,7 +86,7 @@ struct CudaBlas::Plan {
   Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> desc;
   Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy> w, x, residual, out;
   std::vector<cublasLtMatmulAlgo_t> algorithms;  // in the library's order
-  size_t chosen = 0;
+  size_t chosen = 0;                             // those before it did not run
 
   explicit Plan(const Shape& shape) {
     cuda::check(cublasLtMatmulDescCreate(&desc.handle, CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -126,6 +136,47 @@ struct CudaBlas::Plan {
   }
 };
 
+// The library's algorithms for a plan that split sums in no other way than `splits`, in its order.
+std::vector<cublasLtMatmulAlgo_t> CudaBlas::offers(cublasLtHandle_t handle, const Plan& plan,
+                                                   int alignment, uint32_t splits) {
+  Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
+  cuda::check(cublasLtMatmulPreferenceCreate(&preference.handle), "asking for an algorithm");
+  set(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+      static_cast<size_t>(kWorkspaceBytes));
+  set(preference.handle, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, splits);
+  for (const auto attribute :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    set(preference.handle, attribute, static_cast<uint32_t>(alignment));
+  std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
+  int found = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle, plan.desc.handle, plan.w.handle, plan.x.handle, plan.residual.handle, plan.out.handle,
+      preference.handle, static_cast<int>(results.size()), results.data(), &found);
+  if (!refused(status)) cuda::check(status, "asking for an algorithm");
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; ++i) {
+    if (results[static_cast<size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
+      algorithms.push_back(results[static_cast<size_t>(i)].algo);
+  }
+  return algorithms;
+}
+
+// Makes an algorithm take each sum in one piece. False if it cannot.
+bool CudaBlas::unsplit(cublasLtHandle_t handle, const Plan& plan, cublasLtMatmulAlgo_t& algorithm) {
+  const int32_t parts = 1;
+  const uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
+  cublasLtMatmulHeuristicResult_t result{};
+  return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts,
+                                              sizeof(parts)) == CUBLAS_STATUS_SUCCESS &&
+         cublasLtMatmulAlgoConfigSetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+                                              &scheme, sizeof(scheme)) == CUBLAS_STATUS_SUCCESS &&
+         cublasLtMatmulAlgoCheck(handle, plan.desc.handle, plan.w.handle, plan.x.handle,
+                                 plan.residual.handle, plan.out.handle, &algorithm,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= static_cast<size_t>(kWorkspaceBytes);
+}
+
 CudaBlas::CudaBlas(CudaKernels& kernels)
     : kernels_(kernels), workspace_(kernels.allocate(DType::u8, {kWorkspaceBytes})) {
   cuda::check(cublasLtCreate(&handle_), "starting it");
@@ -144,29 +195,11 @@ CudaBlas::Plan* CudaBlas::plan(const Shape& shape) {
   const auto* some = static_cast<const float*>(workspace_.raw());
   plan->point_to({shape.scales, some, some}, shape.bias ? some : nullptr);
 
-  Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
-  cuda::check(cublasLtMatmulPreferenceCreate(&preference.handle), "asking for an algorithm");
-  set(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-      static_cast<size_t>(kWorkspaceBytes));
-  // A sum that is split over blocks would depend on how many run at once.
-  set(preference.handle, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
-  for (const auto attribute :
-       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
-    set(preference.handle, attribute, static_cast<uint32_t>(shape.alignment));
-
-  std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
-  int found = 0;
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle_, plan->desc.handle, plan->w.handle, plan->x.handle,
-                                     plan->residual.handle, plan->out.handle, preference.handle,
-                                     static_cast<int>(results.size()), results.data(), &found);
-  if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
-    cuda::check(status, "asking for an algorithm");
-  for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; ++i) {
-    if (results[static_cast<size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
-      plan->algorithms.push_back(results[static_cast<size_t>(i)].algo);
+  plan->algorithms = offers(handle_, *plan, shape.alignment, kOrderedSplits);
+  if (plan->algorithms.empty()) {
+    plan->algorithms = offers(handle_, *plan, shape.alignment, CUBLASLT_REDUCTION_SCHEME_MASK);
+    std::erase_if(plan->algorithms,
+                  [&](auto& algorithm) { return !unsplit(handle_, *plan, algorithm); });
   }
   if (!plan->algorithms.empty()) entry->second = std::move(plan);
   return entry->second.get();
@@ -179,22 +212,30 @@ bool CudaBlas::choose(const Shape& shape, int rank) {
   return true;
 }
 
-void CudaBlas::run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
+// An offered algorithm may yet be refused; then it is the next one's turn, for good. Since all
+// pointers are as aligned as the plan says, that depends on the shape alone.
+bool CudaBlas::run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
                    const void* residual, void* out, float alpha) {
   plan.point_to(scales, bias);
   const float beta = residual ? 1.0f : 0.0f;
-  cuda::check(cublasLtMatmul(handle_, plan.desc.handle, &alpha, w, plan.w.handle, x, plan.x.handle,
-                             &beta, residual ? residual : out, plan.residual.handle, out,
-                             plan.out.handle, &plan.algorithms[plan.chosen], workspace_.raw(),
-                             static_cast<size_t>(kWorkspaceBytes), kernels_.stream()),
-              "a matrix product");
+  for (; plan.chosen < plan.algorithms.size(); ++plan.chosen) {
+    const cublasStatus_t status =
+        cublasLtMatmul(handle_, plan.desc.handle, &alpha, w, plan.w.handle, x, plan.x.handle, &beta,
+                       residual ? residual : out, plan.residual.handle, out, plan.out.handle,
+                       &plan.algorithms[plan.chosen], workspace_.raw(),
+                       static_cast<size_t>(kWorkspaceBytes), kernels_.stream());
+    if (status == CUBLAS_STATUS_SUCCESS) return true;
+    if (!refused(status)) cuda::check(status, "a matrix product");
+  }
+  return false;
 }
 
 bool CudaBlas::multiply(const Rows& x, const Rows& w, const Scales& scales, const Ending& ending,
                         const Rows& out) {
   const bool has_residual = !ending.residual.empty();
   if (!usable(x) || !usable(w) || !usable(out) || (has_residual && !usable(ending.residual)) ||
-      !aligned(ending.bias, 0, DType::u8))
+      !aligned(ending.bias, 0, DType::u8) || !aligned(scales.x, 0, DType::f32) ||
+      !aligned(scales.w, 0, DType::f32))
     return false;
   const Shape shape = {.m = x.rows,
                        .n = w.rows,
@@ -210,11 +251,10 @@ bool CudaBlas::multiply(const Rows& x, const Rows& w, const Scales& scales, cons
                        .gelu = ending.gelu_tanh,
                        .residual = has_residual,
                        .alignment = kVectorBytes};
+  latest_ = shape;
   Plan* const found = plan(shape);
-  if (!found) return false;
-  run(*found, x.data, w.data, scales, ending.bias, has_residual ? ending.residual.data : nullptr,
-      out.data, 1.0f);
-  return true;
+  return found && run(*found, x.data, w.data, scales, ending.bias,
+                      has_residual ? ending.residual.data : nullptr, out.data, 1.0f);
 }
 
 void CudaBlas::matmul_batched(const Heads& a, const Heads& b, bool b_is_nk, const Heads& out,
@@ -250,11 +290,9 @@ void CudaBlas::matmul_batched(const Heads& a, const Heads& b, bool b_is_nk, cons
                  picture * matrix.batch_stride * dtype_bytes(matrix.dtype);
       return one;
     };
-    if (found) {
-      run(*found, at(a).data, at(b).data, {}, nullptr, nullptr, at(out).data, alpha);
-    } else {
-      cuda::plain_matmul(kernels_, at(a), at(b), b_is_nk, at(out), m, n, k, heads, alpha);
-    }
+    const bool done =
+        found && run(*found, at(a).data, at(b).data, {}, nullptr, nullptr, at(out).data, alpha);
+    if (!done) cuda::plain_matmul(kernels_, at(a), at(b), b_is_nk, at(out), m, n, k, heads, alpha);
   }
 }
 

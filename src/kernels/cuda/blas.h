@@ -1,5 +1,6 @@
 /// Matrix products on the GPU through cuBLASLt. An algorithm is looked up once per shape: the first
-/// of the library's own ranking that does not split the sum, so bytes do not depend on the run.
+/// of the library's own ranking that runs and adds in an order of its own, so that bytes depend on
+/// the shape and not on the run.
 #pragma once
 
 #include <cublasLt.h>
@@ -7,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "kernels/cuda/cuda_kernels.h"
 
@@ -40,7 +42,7 @@ class CudaBlas {
 
   /// out [1, rows, out] = ending(scales * x [1, rows, in] w [1, out, in]^T): f32 x f32 -> f32
   /// (never TF32), bf16 x bf16 -> bf16 or f32, e4m3 x e4m3 -> bf16. False, with nothing done, where
-  /// the library has no algorithm for it (odd sizes, unaligned rows).
+  /// the library has no algorithm for it (odd sizes, rows or scales not aligned to 16 bytes).
   bool multiply(const Rows& x, const Rows& w, const Scales& scales, const Ending& ending,
                 const Rows& out);
 
@@ -73,16 +75,22 @@ class CudaBlas {
   /// Uses the `rank`-th of the library's algorithms for a shape from now on, in place of the first:
   /// where a tuner puts what it found. False if there are not as many.
   bool choose(const Shape& shape, int rank);
+  /// The shape of the latest multiply().
+  const Shape& latest() const { return latest_; }
 
  private:
   struct Plan;
+  static std::vector<cublasLtMatmulAlgo_t> offers(cublasLtHandle_t handle, const Plan& plan,
+                                                  int alignment, uint32_t splits);
+  static bool unsplit(cublasLtHandle_t handle, const Plan& plan, cublasLtMatmulAlgo_t& algorithm);
   Plan* plan(const Shape& shape);
-  void run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
+  bool run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
            const void* residual, void* out, float alpha);
 
   CudaKernels& kernels_;
   cublasLtHandle_t handle_ = nullptr;
   Tensor workspace_;
+  Shape latest_;
   std::map<Shape, std::unique_ptr<Plan>> plans_;  // null: the library cannot
 };
 

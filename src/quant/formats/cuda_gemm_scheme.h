@@ -65,8 +65,11 @@ FusedParts fused_as_is(DType stream, const Epilogue& wanted);
 void multiply_e4m3(CudaKernels& kernels, const Prepared& input, const CodesWeight& weight,
                    const Epilogue& epilogue, const Rows& out);
 FusedParts fused_e4m3(const Epilogue& wanted);
-/// Sums of e4m3 products keep fewer bits than f32 on Hopper (13 after the leading one).
-inline constexpr KernelRounding kRoundingE4m3 = {.sum = 0x1p-13, .gated_bias = 0x1p-9};
+/// Sums of e4m3 products keep fewer bits than f32 on Hopper (13 after the leading one). cuBLASLt
+/// applies the weight's scale to a sum of codes first: n * 448 times the largest weight must stay
+/// below 2^128, here for sums of up to 2^23 terms.
+inline constexpr KernelRounding kRoundingE4m3 = {
+    .sum = 0x1p-13, .gated_bias = 0x1p-9, .largest_weight = 0x1p96};
 
 /// The same for 8-bit integers with one scale per row of either.
 void multiply_s8(CudaKernels& kernels, const Prepared& input, const CodesWeight& weight,

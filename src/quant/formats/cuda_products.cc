@@ -56,14 +56,15 @@ void multiply_e4m3(CudaKernels& kernels, const Prepared& input, const CodesWeigh
 
   Arena& arena = kernels.arena();
   Arena::Scope scope(arena);
-  // Vectors begin at multiples of 16 bytes.
-  const int64_t rows = (x.rows + 3) / 4 * 4;
+  // The library's scales, each picture's too, begin at multiples of 16 bytes.
+  const int64_t scales_of_picture = scalar ? 1 : x.rows;
+  const int64_t scales_stride = (scales_of_picture + 3) / 4 * 4;
   Tensor of_x, of_w, bias;
+  if ((per_sample && !scalar) || (x.batch > 1 && scales_stride != scales_of_picture)) {
+    of_x = arena.take(DType::f32, {x.batch, scales_stride});
+    cuda::spread_scales(kernels, input.scale, x.batch, scales_of_picture, of_x);
+  }
   if (!scalar) {
-    if (per_sample || rows != x.rows) {
-      of_x = arena.take(DType::f32, {x.batch, rows});
-      cuda::spread_scales(kernels, input.scale, x.batch, x.rows, of_x);
-    }
     if (!epilogue.gate.empty()) {
       of_w = arena.take(DType::f32, {x.batch, weight.out});
       if (!epilogue.bias.empty()) bias = arena.take(DType::bf16, {x.batch, weight.out});
@@ -78,9 +79,9 @@ void multiply_e4m3(CudaKernels& kernels, const Prepared& input, const CodesWeigh
     const float* its_scale = x_scale + b * (per_sample ? 1 : x.rows);
     CudaBlas::Scales scales = {Kind::scalar, its_scale, w_scale};
     CudaBlas::Ending ending = blas_ending(its);
+    if (!of_x.empty()) scales.x = of_x.data<float>() + b * scales_stride;
     if (!scalar) {
       scales.kind = Kind::vectors;
-      if (!of_x.empty()) scales.x = of_x.data<float>() + b * rows;
       if (!of_w.empty()) scales.w = of_w.data<float>() + (its.gate.empty() ? 0 : b * weight.out);
       if (!bias.empty()) ending.bias = bias.data<bf16>() + b * weight.out;
     }
