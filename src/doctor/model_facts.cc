@@ -5,7 +5,7 @@
 #include "hub/cache_layout.h"
 #include "pipeline/inspect.h"
 #include "pipeline/memory_plan.h"
-#include "pipeline/model_recipe.h"
+#include "pipeline/model_weights.h"
 
 namespace fluxq {
 namespace {
@@ -13,11 +13,14 @@ namespace {
 void compute_needs(ModelFacts& facts, const ModelFolder& model) {
   for (const auto& [part, plan] : weight_plans(model))
     facts.download_bytes += static_cast<uint64_t>(plan.parameters() * dtype_bytes(DType::bf16));
+  // As planned for the CPU, which every machine has: a GPU needs about as much.
+  const std::unique_ptr<Kernels> kernels = make_cpu_kernels(1);
+  const MemoryRequest request = {.width = model.defaults.width,
+                                 .height = model.defaults.height,
+                                 .text_tokens = model.defaults.max_text_tokens,
+                                 .steps = model.defaults.steps};
   for (const Scheme* scheme : all_schemes()) {
-    const Recipe recipe = Recipe::standard(*scheme);
-    MemoryPlan plan = plan_weights(model, recipe);
-    plan_activations(plan, model, recipe, 1, model.defaults.width, model.defaults.height,
-                     model.defaults.max_text_tokens);
+    const MemoryPlan plan = plan_memory(model, Recipe::standard(*scheme), request, *kernels);
     facts.needs.push_back({.scheme = scheme->info().name,
                            .bytes = plan.needed_bytes(),
                            .host_only = scheme->stream() == DType::f32});
