@@ -9,17 +9,20 @@ namespace {
 using namespace cuda;
 
 // Norms: one block per row. Activations need no sum: a row may be shared out to blockIdx.y.
-template <typename T, bool kAligned, typename Out>
-__global__ void __launch_bounds__(kRowThreads) produce_kernel(RowSource source, Rows out) {
+template <typename T, bool kAligned, RowForm kForm, typename Out>
+__global__ void __launch_bounds__(kFormThreads<kForm>, kFormBlocks<kAligned, kForm>)
+    produce_kernel(RowSource source, Rows out) {
   const BlockRow at(out);
   const int first = static_cast<int>(blockIdx.y * blockDim.x) * kRowChunks * kChunk;
-  RowValues v;
-  produce_row<T, kAligned>(source, at.batch, at.row, first, v);
+  RowPart<T> part;
+  produce_row<T, kAligned, kForm>(source, at.batch, at.row, first, part);
   Out* to = row_of<Out>(out, at.batch, at.row);
 #pragma unroll
   for (int i = 0; i < kRowChunks; ++i) {
     const int col = chunk_col(first, i);
-    store_chunk<kAligned>(v[i], out.cols - col, to + col);
+    float v[kChunk];
+    part.get(i, v);
+    store_chunk<kAligned>(v, out.cols - col, to + col);
   }
 }
 
@@ -40,13 +43,13 @@ void CudaKernels::produce(const Producer& producer, const Rows& out) {
   const dim3 grid(static_cast<unsigned>(out.batch * out.rows),
                   static_cast<unsigned>((out.cols + cols_per_block - 1) / cols_per_block));
   const bool aligned = has_aligned_chunks(producer) && has_aligned_chunks(out);
-  with_stream_type(producer.x.dtype, aligned, [&](auto type, auto chunks) {
+  with_row_type(producer, aligned, [&](auto type, auto chunks, auto form) {
     using T = decltype(type);
     constexpr bool kAligned = decltype(chunks)::value;
-    if (out.dtype == DType::bf16)
-      produce_kernel<T, kAligned, bf16><<<grid, threads, 0, stream_>>>(RowSource(producer), out);
-    else
-      produce_kernel<T, kAligned, float><<<grid, threads, 0, stream_>>>(RowSource(producer), out);
+    constexpr RowForm kForm = decltype(form)::value;
+    const auto kernel = out.dtype == DType::bf16 ? produce_kernel<T, kAligned, kForm, bf16>
+                                                 : produce_kernel<T, kAligned, kForm, float>;
+    kernel<<<grid, threads, 0, stream_>>>(RowSource(producer), out);
   });
   check_launch("produce");
 }

@@ -33,15 +33,16 @@ class S8Encoder {
 
  private:
   // Next to 1.5 * 2^23 floats are 1 apart, so the addition rounds and leaves the code in the low
-  // byte.
+  // half. The scale is a magnitude / 127.5 rounded to 8 bits, so steps stay within 127.75: only the
+  // code 128 does not exist.
   __device__ uint32_t code(float value) const {
-    const float steps = fmaxf(fminf(__fmul_rn(value, inverse_), 127.0f), -128.0f);
-    return __float_as_uint(__fadd_rn(steps, 0x1.8p23f));
+    return __float_as_uint(__fadd_rn(__fmul_rn(value, inverse_), 0x1.8p23f));
   }
   __device__ uint32_t four(const float* v) const {
-    const uint32_t low = __byte_perm(code(v[0]), code(v[1]), 0x0040);
-    const uint32_t high = __byte_perm(code(v[2]), code(v[3]), 0x0040);
-    return __byte_perm(low, high, 0x5410);
+    constexpr uint32_t kLargest = 0x007f007f;
+    const uint32_t low = __vmins2(__byte_perm(code(v[0]), code(v[1]), 0x5410), kLargest);
+    const uint32_t high = __vmins2(__byte_perm(code(v[2]), code(v[3]), 0x5410), kLargest);
+    return __byte_perm(low, high, 0x6420);
   }
 
   bool valid_;

@@ -8,24 +8,24 @@
 namespace fluxq::cuda {
 namespace {
 
-template <typename Encoder, typename T, bool kAligned>
-__global__ void __launch_bounds__(kRowThreads)
+template <typename Encoder, typename T, bool kAligned, RowForm kForm>
+__global__ void __launch_bounds__(kFormThreads<kForm>, kFormBlocks<kAligned, kForm>)
     quantize_rows_kernel(RowSource source, Rows codes, float* scales) {
   const BlockRow at(codes);
-  RowValues v;
-  produce_row<T, kAligned>(source, at.batch, at.row, 0, v);
+  RowPart<T> part;
+  produce_row<T, kAligned, kForm>(source, at.batch, at.row, 0, part);
   __shared__ WarpSlots largest;
-  const float scale = Encoder::scale_of(block_max(magnitude_of(v), largest));
+  const float scale = Encoder::scale_of(block_max(part.magnitude(), largest));
   if (threadIdx.x == 0) scales[blockIdx.x] = scale;
-  store_row_codes<kAligned>(v, Encoder(scale, T{}), codes, at);
+  store_row_codes<kAligned>(part, Encoder(scale, T{}), codes, at);
 }
 
 template <typename Encoder>
 void quantize_rows(CudaKernels& kernels, const Producer& input, const Rows& codes, float* scale) {
   check_codes(input, codes);
   if (codes.batch * codes.rows * codes.cols == 0) return;
-  with_stream_type(input.x.dtype, has_aligned_codes(input, codes), [&](auto type, auto chunks) {
-    quantize_rows_kernel<Encoder, decltype(type), decltype(chunks)::value>
+  with_row_type(input, has_aligned_codes(input, codes), [&](auto type, auto chunks, auto form) {
+    quantize_rows_kernel<Encoder, decltype(type), decltype(chunks)::value, decltype(form)::value>
         <<<static_cast<unsigned>(codes.batch * codes.rows), row_threads(codes.cols), 0,
            kernels.stream()>>>(RowSource(input), codes, scale);
   });

@@ -23,23 +23,16 @@ inline bool has_aligned_codes(const Producer& input, const Rows& codes) {
   return has_aligned_chunks(input) && has_aligned_chunks(codes, kChunk);
 }
 
-/// The bits of the largest magnitude of a thread's values.
-__device__ inline uint32_t magnitude_of(RowValues& v) {
-  uint32_t largest = 0;
-  for_each_value(v, 0, [&](float& value, int) {
-    largest = max(largest, __float_as_uint(value) & 0x7fffffffu);
-  });
-  return largest;
-}
-
-template <bool kAligned, typename Encoder>
-__device__ void store_row_codes(const RowValues& v, const Encoder& encode, const Rows& codes,
+template <bool kAligned, typename T, typename Encoder>
+__device__ void store_row_codes(const RowPart<T>& part, const Encoder& encode, const Rows& codes,
                                 const BlockRow& at) {
   uint8_t* to = row_of<uint8_t>(codes, at.batch, at.row);
 #pragma unroll
   for (int i = 0; i < kRowChunks; ++i) {
     const int col = chunk_col(0, i);
-    store_codes<kAligned>(encode(v[i]), codes.cols - col, to + col);
+    float v[kChunk];
+    part.get(i, v);
+    store_codes<kAligned>(encode(v), codes.cols - col, to + col);
   }
 }
 

@@ -33,17 +33,20 @@ __global__ void __launch_bounds__(kRowThreads)
     prune_and_quantize_kernel(const bf16* weight, Rows codes, float* scales) {
   const BlockRow at(codes);
   const int cols = static_cast<int>(codes.cols);
-  RowValues v;
-  load_row<kAligned>(weight + at.row * codes.cols, 0, cols, v);
+  RowPart<bf16> part;
+  part.load<kAligned>(weight + at.row * codes.cols, 0, cols);
 #pragma unroll
   for (int i = 0; i < kRowChunks; ++i) {
-    prune(v[i]);
-    prune(v[i] + 4);
+    float v[kChunk];
+    part.get(i, v);
+    prune(v);
+    prune(v + 4);
+    part.set(i, v);
   }
   __shared__ WarpSlots largest;
-  const float scale = S8Encoder::scale_of(block_max(magnitude_of(v), largest));
+  const float scale = S8Encoder::scale_of(block_max(part.magnitude(), largest));
   if (threadIdx.x == 0) scales[at.row] = scale;
-  store_row_codes<kAligned>(v, S8Encoder(scale, bf16{}), codes, at);
+  store_row_codes<kAligned>(part, S8Encoder(scale, bf16{}), codes, at);
 }
 
 // Codes, kept values and metadata of a weight [out, in]. A thread has one byte of metadata: eight
