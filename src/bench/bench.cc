@@ -19,8 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-/// The f32 run must leave room for others.
-constexpr double kMemoryShare = 0.8;
+/// The f32 run must leave room for others in a host's memory; a GPU's free memory is all its own.
+constexpr double kHostShare = 0.8;
 /// Pictures come fast; progress.md need not.
 constexpr std::chrono::seconds kRewriteInterval{2};
 
@@ -67,21 +67,22 @@ std::string model_reference(const std::string& model) {
   return error ? model : absolute.string();
 }
 
-NoiseFloor choose_noise_floor(const ModelFolder& model, const Plan& plan) {
+NoiseFloor choose_noise_floor(const ModelFolder& model, const Plan& plan, Kernels& kernels) {
   if (model.synthetic) return NoiseFloor::none;
   if (std::find(plan.schemes.begin(), plan.schemes.end(), kExact) != plan.schemes.end())
     return NoiseFloor::f32_run;
   const Recipe recipe = Recipe::standard(find_scheme(kExact));
-  const std::unique_ptr<Kernels> cpu = open_device("cpu", 1);  // where it runs, whatever the device
   const auto [width, height] = plan.sizes.front();
   const MemoryRequest picture = {.batch = 1,
                                  .width = width,
                                  .height = height,
                                  .text_tokens = plan.max_text_tokens,
                                  .steps = plan.steps};
-  const auto needed = static_cast<double>(plan_memory(model, recipe, picture, *cpu).needed_bytes());
-  return needed < kMemoryShare * static_cast<double>(cpu->free_bytes()) ? NoiseFloor::f32_run
-                                                                        : NoiseFloor::none;
+  const double share = kernels.device() == Device::cpu ? kHostShare : 1;
+  const auto needed =
+      static_cast<double>(plan_memory(model, recipe, picture, kernels).needed_bytes());
+  return needed < share * static_cast<double>(kernels.free_bytes()) ? NoiseFloor::f32_run
+                                                                    : NoiseFloor::none;
 }
 
 void measure_ceilings(Environment& environment, Kernels& kernels) {
@@ -94,7 +95,7 @@ void measure_ceilings(Environment& environment, Kernels& kernels) {
 Results prepare(Store& store, const BenchOptions& options, const std::optional<Results>& stored,
                 const ModelFolder& model, const Plan& plan, Environment environment,
                 Kernels& kernels) {
-  const NoiseFloor noise_floor = choose_noise_floor(model, plan);
+  const NoiseFloor noise_floor = choose_noise_floor(model, plan, kernels);
   if (!stored) {
     measure_ceilings(environment, kernels);
     store.begin(environment, plan, noise_floor);
@@ -181,9 +182,11 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
   std::unique_ptr<Kernels> kernels = open_device(device, threads);
   progress.begin("hash the weights", 0);
   const Environment environment = read_environment(model, device, threads, cancel);
+  // Before the ceilings take scratch memory.
+  const std::string memory = memory_lines(model, plan, *kernels);
   progress.begin("measure the machine", 0);
   Results results = prepare(store, options, stored, model, plan, environment, *kernels);
-  watcher.planned(memory_lines(model, plan, *kernels));
+  watcher.planned(memory);
   kernels.reset();
   remove_leftovers(folder);
 

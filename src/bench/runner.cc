@@ -111,7 +111,7 @@ void Runner::start_worker(const std::string& scheme) {
   try {
     ask({.kind = Order::Kind::load,
          .load = {.scheme = scheme,
-                  .device = scheme == kExact ? "cpu" : environment.device,
+                  .device = environment.device,
                   .threads = std::max(1, environment.threads),
                   .run_folder = options_.run_folder,
                   .weights_sha256 = environment.weights_sha256,
