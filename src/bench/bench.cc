@@ -136,11 +136,11 @@ std::string memory_lines(const ModelFolder& model, const Plan& plan, Kernels& ke
   const auto in_gigabytes = [](int64_t bytes) { return static_cast<double>(bytes) / kGigabyte; };
   std::string text = fmt::format("memory for {} x {}, batch {}, of {:.2f} GB that are free:", width,
                                  height, largest.batch, in_gigabytes(available));
-  for (const SchemeFit& fit : scheme_fits(model, largest, kernels, available)) {
-    const std::string& name = fit.scheme->info().name;
-    if (std::ranges::find(plan.schemes, name) != plan.schemes.end())
-      text += fmt::format("\n  {:<16} {:6.2f} GB; the largest batch that fits: {}", name,
-                          in_gigabytes(fit.needed_bytes), fit.largest_batch);
+  for (const std::string& name : plan.schemes) {
+    const Recipe recipe = recipe_of(plan, find_scheme(name));
+    text += fmt::format("\n  {:<16} {:6.2f} GB; the largest batch that fits: {}", name,
+                        in_gigabytes(plan_memory(model, recipe, largest, kernels).needed_bytes()),
+                        largest_batch(model, recipe, largest, kernels, available));
   }
   return text;
 }
@@ -155,6 +155,8 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
   const auto resolve = [&](const std::string& device) {
     if (!request.model) request.model = "emoji-flux";
     request.model = model_reference(*request.model);
+    if (request.recipe && !request.recipe->empty())
+      request.recipe = fs::absolute(*request.recipe).string();
     ModelFolder model = read_model_folder(find_model(*request.model), progress);
     return std::pair(resolve_plan(request, model, device == "cuda" ? Device::cuda : Device::cpu),
                      std::move(model));

@@ -38,7 +38,7 @@ PictureInfo story(const TextToImage& pipeline, const LoadOrder& load, const Requ
           .guidance = request.guidance,
           .max_text_tokens = request.max_text_tokens,
           .scheme = load.scheme,
-          .recipe = "",
+          .recipe = recipe_file_of(load.plan, load.scheme),
           .sampler = sampler_name(pipeline.model().scheduler),
           .model = pipeline.model().name,
           .weights_sha256 = load.weights_sha256,

@@ -165,6 +165,7 @@ void PlanRequest::fill_from(const PlanRequest& other) {
   fill(seeds, other.seeds);
   fill(warmups, other.warmups);
   fill(repeats, other.repeats);
+  fill(recipe, other.recipe);
 }
 
 PlanRequest to_request(const Plan& plan) {
@@ -178,7 +179,8 @@ PlanRequest to_request(const Plan& plan) {
           .prompts = plan.prompts,
           .seeds = plan.seeds,
           .warmups = plan.warmups,
-          .repeats = plan.repeats};
+          .repeats = plan.repeats,
+          .recipe = plan.recipe};
 }
 
 PlanRequest read_plan_file(const fs::path& file) {
@@ -186,7 +188,7 @@ PlanRequest read_plan_file(const fs::path& file) {
   const Json plan = parse_json(read_text_file(file, kMaxFileBytes), where);
   const std::vector<std::string> known = {"model", "schemes",  "batches",         "sizes",
                                           "steps", "guidance", "max_text_tokens", "prompts",
-                                          "seeds", "warmups",  "repeats"};
+                                          "seeds", "warmups",  "repeats",         "recipe"};
   if (!plan.is_object())
     fail(ErrorCode::corrupt_file, "{}: expected an object, got {}", where, describe(plan));
   for (const auto& [key, value] : plan.items()) {
@@ -217,6 +219,10 @@ PlanRequest read_plan_file(const fs::path& file) {
   if (const Json* seeds = member(plan, "seeds", where)) request.seeds = read_seeds(*seeds, where);
   request.warmups = read_int(plan, "warmups", where);
   request.repeats = read_int(plan, "repeats", where);
+  if (member(plan, "recipe", where)) {
+    const std::string recipe = require_string(plan, "recipe", where);
+    request.recipe = recipe.empty() ? "" : (file.parent_path() / recipe).string();
+  }
   return request;
 }
 
@@ -282,7 +288,8 @@ Plan resolve_plan(const PlanRequest& request, const ModelFolder& model, Device d
             .prompts = request.prompts ? *request.prompts : read_prompt_file(default_prompt_file()),
             .seeds = distinct(request.seeds.value_or(first_seeds(1))),
             .warmups = request.warmups.value_or(1),
-            .repeats = request.repeats.value_or(5)};
+            .repeats = request.repeats.value_or(5),
+            .recipe = request.recipe.value_or("")};
   check_some("schemes", plan.schemes, 64);
   check_some("batches", plan.batches, 64);
   check_some("sizes", plan.sizes, 64);
@@ -300,7 +307,17 @@ Plan resolve_plan(const PlanRequest& request, const ModelFolder& model, Device d
   check_range("warmups", plan.warmups, 0, kMaxRuns);
   check_range("repeats", plan.repeats, 1, kMaxRuns);
   check_prompts(plan.prompts);
+  for (const std::string& scheme : plan.schemes) recipe_of(plan, find_scheme(scheme));
   return plan;
+}
+
+std::string recipe_file_of(const Plan& plan, std::string_view scheme) {
+  return scheme == kBaseline || scheme == kExact ? "" : plan.recipe;
+}
+
+Recipe recipe_of(const Plan& plan, const Scheme& scheme) {
+  const std::string file = recipe_file_of(plan, scheme.info().name);
+  return file.empty() ? Recipe::standard(scheme) : Recipe::load(file, scheme);
 }
 
 uint64_t other_seed(const Plan& plan) {

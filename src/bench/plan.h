@@ -9,6 +9,7 @@
 
 #include "bench/results.h"
 #include "pipeline/model_folder.h"
+#include "quant/recipe.h"
 #include "tensor/tensor.h"
 
 namespace fluxq {
@@ -25,6 +26,7 @@ struct PlanRequest {
   std::optional<std::vector<std::string>> prompts;
   std::optional<std::vector<uint64_t>> seeds;
   std::optional<int> warmups, repeats;
+  std::optional<std::string> recipe;  ///< a file; empty: the default recipe
 
   /// What is absent here is taken from `other`.
   void fill_from(const PlanRequest& other);
@@ -61,6 +63,11 @@ Plan resolve_plan(const PlanRequest& request, const ModelFolder& model, Device d
 inline constexpr std::string_view kBaseline = "bf16";
 /// The exact reference behind the noise floor.
 inline constexpr std::string_view kExact = "f32";
+
+/// The recipe of a scheme in this plan, and its file, empty for the default one: the references,
+/// bf16 and f32, keep that. Errors of Recipe::load().
+std::string recipe_file_of(const Plan& plan, std::string_view scheme);
+Recipe recipe_of(const Plan& plan, const Scheme& scheme);
 
 /// A seed that is not the plan's: what another seed changes is shown with it.
 uint64_t other_seed(const Plan& plan);

@@ -92,6 +92,20 @@ TEST(Plan, ReadsAFile) {
   EXPECT_EQ(resolve(more).seeds, plan.seeds);
 }
 
+TEST(Plan, ARecipeIsForTheSchemesThatQuantize) {
+  const TempFolder folder;
+  write_test_file(folder / "recipe.json", R"({"name": "all", "rules": [{"pattern": "*"}]})");
+  write_test_file(folder / "plan.json", R"({"recipe": "recipe.json", "schemes": ["int8dq"]})");
+  const Plan plan = resolve(read_plan_file(folder / "plan.json"));
+  EXPECT_EQ(plan.recipe, (folder / "recipe.json").string());
+  EXPECT_EQ(recipe_of(plan, find_scheme("int8dq")).name(), "all");
+  EXPECT_EQ(recipe_of(plan, find_scheme("bf16")).name(), "default");
+  EXPECT_EQ(recipe_of(plan, find_scheme("f32")).name(), "default");
+  write_test_file(folder / "recipe.json", R"({"name": "all", "rules": [{"pattern": 1}]})");
+  EXPECT_FLUXQ_ERROR(resolve(read_plan_file(folder / "plan.json")), corrupt_file, "recipe.json");
+  EXPECT_EQ(to_json(resolve(to_request(testing::sample_plan())))["recipe"], "");
+}
+
 TEST(Plan, AStoredPlanResolvesToItself) {
   const Plan plan = testing::sample_plan();
   EXPECT_EQ(to_json(resolve(to_request(plan))), to_json(plan));

@@ -130,6 +130,7 @@ struct Plan {
   std::vector<std::string> prompts;
   std::vector<uint64_t> seeds;
   int warmups = 1, repeats = 5;
+  std::string recipe = {};  ///< a file, for the schemes that quantize; empty: the default recipe
 };
 
 /// The cells of a plan, in its order: scheme by scheme, size by size, batch by batch.

@@ -190,7 +190,8 @@ Json to_json(const Plan& plan) {
           {"prompts", plan.prompts},
           {"seeds", plan.seeds},
           {"warmups", plan.warmups},
-          {"repeats", plan.repeats}};
+          {"repeats", plan.repeats},
+          {"recipe", plan.recipe}};
 }
 
 Plan plan_from_json(const Json& json, std::string_view where) {
@@ -207,7 +208,8 @@ Plan plan_from_json(const Json& json, std::string_view where) {
             .prompts = require_strings(json, "prompts", where),
             .seeds = require_seeds(json, "seeds", where),
             .warmups = count("warmups", 0),
-            .repeats = count("repeats", 1)};
+            .repeats = count("repeats", 1),
+            .recipe = optional_string(json, "recipe", where, "")};
   for (int64_t batch : require_ints(json, "batches", where, 1, kMaxInt))
     plan.batches.push_back(static_cast<int>(batch));
   for (const Json& size : require_array(json, "sizes", where)) {

@@ -41,7 +41,8 @@ inline Plan sample_plan() {
           .prompts = {"red apple", "a \"quoted\" <b>prompt</b>\nof two lines \xF0\x9F\x8D\x95"},
           .seeds = {0, std::numeric_limits<uint64_t>::max()},
           .warmups = 1,
-          .repeats = 3};
+          .repeats = 3,
+          .recipe = ""};
 }
 
 inline Cell sample_cell(const CellKey& key) {

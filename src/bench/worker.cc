@@ -10,6 +10,7 @@
 #include "bench/draw.h"
 #include "bench/measure.h"
 #include "bench/messages.h"
+#include "bench/plan.h"
 #include "fluxq/engine.h"
 #include "pipeline/open_device.h"
 
@@ -102,7 +103,7 @@ class Worker {
     PhasePeaks peaks(*kernels_, channel_);
     pipeline_ = std::make_unique<TextToImage>(
         read_model_folder(find_model(order.plan.model), channel_),
-        Recipe::standard(find_scheme(order.scheme)), *kernels_, peaks, cancel_);
+        recipe_of(order.plan, find_scheme(order.scheme)), *kernels_, peaks, cancel_);
     loaded_.memory = peaks.take();
     loaded_.load_ms = std::chrono::duration<double, std::milli>(Clock::now() - started_).count();
   }

@@ -179,6 +179,8 @@ void add_bench(CLI::App& app, Session& session) {
                       "A file with a prompt per line [prompts/bench.txt]");
   command->add_option("--seeds", options->seeds, "Pictures per prompt, with seeds 0, 1, ... [1]")
       ->check(CLI::Range(0, 10'000));
+  command->add_option("--recipe", plan.recipe,
+                      "A recipe file for the schemes that quantize: which layer gets which scheme");
   command->add_option("--warmups", plan.warmups, "Runs of a cell that do not count [1]");
   command->add_option("--repeats", plan.repeats, "Runs of a cell that count [5]");
   command->add_option("--plan", options->plan_file, "A plan as JSON (docs/benchmark.md)");
