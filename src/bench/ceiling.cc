@@ -103,10 +103,10 @@ double bytes_per_second(CpuKernels& kernels, const Load& load) {
 
 /// Copying, which counts what is read and what is written.
 double bytes_per_second(Kernels& kernels, const Load& load) {
-  constexpr int64_t kCols = 4096;
-  const Shape shape = {1, load.buffer_bytes / 4 / kCols, kCols};
-  const Tensor from = kernels.allocate(DType::f32, shape);
-  const Tensor to = kernels.allocate(DType::f32, shape);
+  constexpr int64_t kCols = 8192;  // in bf16, which devices copy in vectors
+  const Shape shape = {1, load.buffer_bytes / 2 / kCols, kCols};
+  const Tensor from = kernels.allocate(DType::bf16, shape);
+  const Tensor to = kernels.allocate(DType::bf16, shape);
   kernels.fill_random(from, 1, 0, 1);
   const double seconds = fastest(kernels, load.calls, [&] { kernels.produce({.x = from}, to); });
   return 2.0 * static_cast<double>(load.buffer_bytes) / seconds;
