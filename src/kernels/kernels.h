@@ -142,6 +142,13 @@ class Kernels {
                             const std::function<void()>& work) {
     work();
   }
+  /// Runs both works, neither of which writes what the other reads or writes; a device may overlap
+  /// them. What they take from the arena they give back.
+  virtual void side_by_side(const std::function<void()>& first,
+                            const std::function<void()>& second) {
+    first();
+    second();
+  }
   /// Until the next call, operations may stop half-way with Error(cancelled) once `cancel` is
   /// requested (nullptr: never), so that one long operation does not hold up an interrupt.
   virtual void watch(const CancelToken* /*cancel*/) {}

@@ -51,9 +51,13 @@ std::shared_ptr<void> CudaMemory::take(int64_t bytes) {
 int64_t CudaMemory::take_peak() { return std::exchange(counts_->peak, counts_->held); }
 
 CudaKernels::CudaKernels()
-    : arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }) {
+    : arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }),
+      side_arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }) {
   multiprocessors_ = usable_device().multiProcessorCount;
-  cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  for (cudaStream_t* stream : {&stream_, &side_stream_})
+    cuda::check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "making a stream");
+  for (cudaEvent_t* event : {&forked_, &joined_})
+    cuda::check(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
   blas_ = std::make_unique<CudaBlas>(*this);
   dnn_ = std::make_unique<CudaDnn>(*this);
 }
@@ -62,7 +66,8 @@ CudaKernels::~CudaKernels() {
   (void)cudaStreamSynchronize(stream_);
   blas_.reset();
   dnn_.reset();
-  (void)cudaStreamDestroy(stream_);
+  for (const cudaEvent_t event : {forked_, joined_}) (void)cudaEventDestroy(event);
+  for (const cudaStream_t stream : {stream_, side_stream_}) (void)cudaStreamDestroy(stream);
 }
 
 Tensor CudaKernels::allocate(DType dtype, Shape shape) {
@@ -96,6 +101,29 @@ void CudaKernels::copy_to(const Tensor& host, const Tensor& out) {
 }
 
 void CudaKernels::synchronize() { cuda::check(cudaStreamSynchronize(stream_), "its work"); }
+
+// Work in flight keeps a lane's scratch to itself: the two lanes never share any.
+void CudaKernels::swap_lanes() {
+  std::swap(stream_, side_stream_);
+  std::swap(arena_, side_arena_);
+}
+
+void CudaKernels::side_by_side(const std::function<void()>& first,
+                               const std::function<void()>& second) {
+  cuda::check(cudaEventRecord(forked_, stream_), "marking where work forks");
+  cuda::check(cudaStreamWaitEvent(side_stream_, forked_), "forking");
+  first();
+  swap_lanes();
+  try {
+    second();
+  } catch (...) {
+    swap_lanes();
+    throw;
+  }
+  swap_lanes();
+  cuda::check(cudaEventRecord(joined_, side_stream_), "marking where work joins");
+  cuda::check(cudaStreamWaitEvent(stream_, joined_), "joining");
+}
 
 int64_t CudaKernels::free_bytes() const {
   size_t free = 0, total = 0;

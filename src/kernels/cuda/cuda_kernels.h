@@ -1,6 +1,6 @@
-/// The GPU device: one stream, its scratch memory and its operations, one file per group of
-/// operations. All work goes to stream(); nothing but download(), synchronize() and all_finite()
-/// waits for it.
+/// The GPU device: its stream, its scratch memory and its operations, one file per group of
+/// operations. All work goes to stream(), inside the second work of side_by_side() another one,
+/// with scratch of its own; nothing but download(), synchronize() and all_finite() waits for it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -51,6 +51,8 @@ class CudaKernels final : public Kernels {
   void copy_to(const Tensor& host, const Tensor& out) override;
   void synchronize() override;
   int64_t free_bytes() const override;
+  void side_by_side(const std::function<void()>& first,
+                    const std::function<void()>& second) override;
   std::optional<int64_t> take_peak_bytes() override;
   /// The second time, the work is captured as a CUDA graph; from then on the graph is launched.
   void run_recorded(std::shared_ptr<Recording>& recording,
@@ -78,10 +80,13 @@ class CudaKernels final : public Kernels {
   void to_rgb8(const Tensor& pictures, const Tensor& rgb) override;
 
  private:
-  cudaStream_t stream_ = nullptr;
+  void swap_lanes();
+
+  cudaStream_t stream_ = nullptr, side_stream_ = nullptr;
+  cudaEvent_t forked_ = nullptr, joined_ = nullptr;
   int multiprocessors_ = 0;
   CudaMemory memory_;
-  Arena arena_;
+  Arena arena_, side_arena_;
   std::unique_ptr<CudaBlas> blas_;
   std::unique_ptr<CudaDnn> dnn_;
 };
