@@ -239,10 +239,10 @@ TEST(Generate, ALongPromptIsCutWithAWarning) {
   EXPECT_THAT(outcome.err, HasSubstr("cut: "));
 }
 
-// A second where the machine has nothing else to do.
-constexpr std::chrono::seconds kSoon{3};
+// It takes 0.2 s; a busy machine gets more. The work that is interrupted would take minutes.
+constexpr std::chrono::seconds kSoon{20};
 
-TEST(Generate, AnInterruptStopsItWithinASecondAndLeavesNoHalfFile) {
+TEST(Generate, AnInterruptStopsItAtOnceAndLeavesNoHalfFile) {
   for (const int after_ms : {0, 60, 400}) {
     const TemporaryFolder folder;
     const Outcome outcome =
