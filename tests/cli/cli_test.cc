@@ -246,7 +246,7 @@ TEST(Generate, AnInterruptStopsItAtOnceAndLeavesNoHalfFile) {
   for (const int after_ms : {0, 60, 400}) {
     const TemporaryFolder folder;
     const Outcome outcome =
-        run_fluxq({"generate", "red apple", "--steps", "2000", "-o", folder / "a.png"},
+        run_fluxq({"generate", "red apple", "--steps", "10000", "-o", folder / "a.png"},
                   {.interrupt_after = std::chrono::milliseconds(after_ms)});
     EXPECT_EQ(outcome.status, 130) << after_ms;
     EXPECT_LT(outcome.stopping, kSoon);
@@ -260,7 +260,7 @@ TEST(Generate, AnInterruptStopsItAtOnceAndLeavesNoHalfFile) {
   EXPECT_EQ(large.status, 130) << large.err;
   EXPECT_LT(large.stopping, kSoon);
   const Outcome terminated =
-      run_fluxq({"generate", "red apple", "--steps", "2000", "-o", "/tmp"},
+      run_fluxq({"generate", "red apple", "--steps", "10000", "-o", "/tmp"},
                 {.interrupt_after = std::chrono::milliseconds(300), .signal = 15});
   EXPECT_EQ(terminated.status, 143);
 }
