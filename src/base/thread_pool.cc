@@ -4,6 +4,9 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
+
+#include "base/error.h"
 
 namespace fluxq {
 namespace {
@@ -25,7 +28,12 @@ ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
         work(worker);
       });
     }
-  } catch (...) {  // the system has no more threads, or no memory for them
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size() + 1;
+    end();
+    fail(ErrorCode::out_of_memory_host, "threads: expected {}, got {}: {}", threads, started,
+         error.code().message());
+  } catch (...) {  // no memory for their list
     end();
     throw;
   }

@@ -21,7 +21,7 @@ namespace fluxq {
 class ThreadPool {
  public:
   /// `threads` >= 1 in all, the caller counted; `on_start` runs once in every thread (the caller's
-  /// too).
+  /// too). Error(out_of_memory_host) if the system gives fewer.
   explicit ThreadPool(int threads, std::function<void()> on_start = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

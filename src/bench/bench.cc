@@ -182,6 +182,7 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
   const auto [plan, model] = resolve(device);
   // Refuses what cannot be run, before anything is written; gives the device back to the workers.
   std::unique_ptr<Kernels> kernels = open_device(device, threads);
+  kernels->watch(&cancel);
   progress.begin("hash the weights", 0);
   const Environment environment = read_environment(model, device, threads, cancel);
   // Before the ceilings take scratch memory.

@@ -239,29 +239,28 @@ TEST(Generate, ALongPromptIsCutWithAWarning) {
   EXPECT_THAT(outcome.err, HasSubstr("cut: "));
 }
 
-TEST(Generate, AnInterruptStopsItWithinASecondAndLeavesNoHalfFile) {
-  for (const int after_ms : {5, 60, 400}) {
+// It takes 0.2 s; a busy machine gets more. The work that is interrupted would take minutes.
+constexpr std::chrono::seconds kSoon{20};
+
+TEST(Generate, AnInterruptStopsItAtOnceAndLeavesNoHalfFile) {
+  for (const int after_ms : {0, 60, 400}) {
     const TemporaryFolder folder;
-    const auto begun = std::chrono::steady_clock::now();
     const Outcome outcome =
-        run_fluxq({"generate", "red apple", "--steps", "2000", "-o", folder / "a.png"},
+        run_fluxq({"generate", "red apple", "--steps", "10000", "-o", folder / "a.png"},
                   {.interrupt_after = std::chrono::milliseconds(after_ms)});
-    const auto elapsed = std::chrono::steady_clock::now() - begun;
-    EXPECT_TRUE(outcome.status == 130 || (after_ms == 5 && outcome.status == 1002))
-        << outcome.status;  // before main
-    EXPECT_LT(elapsed, std::chrono::milliseconds(after_ms) + std::chrono::seconds(1));
+    EXPECT_EQ(outcome.status, 130) << after_ms;
+    EXPECT_LT(outcome.stopping, kSoon);
     EXPECT_EQ(files_in(folder.path()), 0u);
   }
   // Inside one long operation, too.
-  const auto begun = std::chrono::steady_clock::now();
   const TemporaryFolder folder;
   const Outcome large = run_fluxq({"generate", "red apple", "--steps", "1", "--width", "3072",
                                    "--height", "3072", "-o", folder / "a.png"},
                                   {.interrupt_after = std::chrono::milliseconds(1500)});
   EXPECT_EQ(large.status, 130) << large.err;
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(2500));
+  EXPECT_LT(large.stopping, kSoon);
   const Outcome terminated =
-      run_fluxq({"generate", "red apple", "--steps", "2000", "-o", "/tmp"},
+      run_fluxq({"generate", "red apple", "--steps", "10000", "-o", "/tmp"},
                 {.interrupt_after = std::chrono::milliseconds(300), .signal = 15});
   EXPECT_EQ(terminated.status, 143);
 }
@@ -273,6 +272,22 @@ TEST(Generate, ASmallAddressSpaceIsRefusedWithFigures) {
                 {.address_space_bytes = uint64_t{2} << 30});
   EXPECT_EQ(outcome.status, 6) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("GB of free host memory"));
+}
+
+TEST(Generate, MemoryThatRunsOutAnywhereIsSaid) {
+  const TemporaryFolder folder;
+  const auto status = [&](uint64_t megabytes, const std::string& threads) {
+    const Outcome outcome = run_fluxq({"generate", "x", "--steps", "1", "--batch", "4", "--threads",
+                                       threads, "-o", folder / "pictures"},
+                                      {.address_space_bytes = megabytes << 20});
+    if (outcome.status != 0) {
+      EXPECT_THAT(outcome.err, HasSubstr("out_of_memory_host"));
+    }
+    return outcome.status;
+  };
+  for (uint64_t megabytes = 120; megabytes < 420; megabytes += 40)
+    EXPECT_THAT(status(megabytes, "2"), ::testing::AnyOf(0, 6)) << megabytes;
+  EXPECT_EQ(status(600, "1024"), 6) << "each thread has a stack";
 }
 
 TEST(Generate, ASheetShowsAllPictures) {

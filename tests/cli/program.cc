@@ -48,6 +48,16 @@ using Clock = std::chrono::steady_clock;
   _exit(127);
 }
 
+/// Whether the process handles the signal, or cannot (SIGKILL).
+bool catches(pid_t process, int signal) {
+  if (signal == SIGKILL) return true;
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("SigCgt:"))
+      return std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1;
+  return false;
+}
+
 }  // namespace
 
 Outcome run_fluxq(const std::vector<std::string>& arguments, const RunOptions& options) {
@@ -62,7 +72,7 @@ Outcome run_fluxq(const std::vector<std::string>& arguments, const RunOptions& o
   close(err[1]);
 
   Outcome outcome;
-  bool interrupted = false;
+  std::optional<Clock::time_point> caught, interrupted;
   std::array<pollfd, 2> pipes = {{{out[0], POLLIN, 0}, {err[0], POLLIN, 0}}};
   while (pipes[0].fd >= 0 || pipes[1].fd >= 0) {
     poll(pipes.data(), pipes.size(), 10);
@@ -75,9 +85,12 @@ Outcome run_fluxq(const std::vector<std::string>& arguments, const RunOptions& o
       if (got <= 0) pipes[i].fd = -1;
     }
     const auto elapsed = Clock::now() - begun;
-    if (options.interrupt_after && !interrupted && elapsed >= *options.interrupt_after) {
-      kill(child, options.signal);
-      interrupted = true;
+    if (options.interrupt_after && !interrupted) {
+      if (!caught && catches(child, options.signal)) caught = Clock::now();
+      if (caught && Clock::now() - *caught >= *options.interrupt_after) {
+        kill(child, options.signal);
+        interrupted = Clock::now();
+      }
     }
     if (elapsed > kLongest) kill(child, SIGKILL);
   }
@@ -85,6 +98,9 @@ Outcome run_fluxq(const std::vector<std::string>& arguments, const RunOptions& o
   close(err[0]);
   int status = 0;
   waitpid(child, &status, 0);
+  if (interrupted)
+    outcome.stopping =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - *interrupted);
   outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
   return outcome;
 }

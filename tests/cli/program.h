@@ -13,14 +13,16 @@ namespace fluxq::testing {
 struct Outcome {
   int status = 0;  ///< exit status; 1000 + signal if a signal ended it
   std::string out, err;
+  std::chrono::milliseconds stopping{0};  ///< from the interrupt to the end
 };
 
 struct RunOptions {
   std::filesystem::path folder = {};          ///< working folder; empty: this one
   std::vector<std::string> environment = {};  ///< NAME=value, added
   std::optional<std::string> input = {};      ///< on standard input; nothing: the test's own
-  std::optional<std::chrono::milliseconds> interrupt_after = {};  ///< sends `signal` then
-  int signal = 2;                                                 ///< SIGINT
+  /// Sends `signal` then, counted from when the program catches it (a kill: from its start).
+  std::optional<std::chrono::milliseconds> interrupt_after = {};
+  int signal = 2;                                      ///< SIGINT
   std::optional<uint64_t> file_size_limit_bytes = {};  ///< RLIMIT_FSIZE: a disk that is full
   std::optional<uint64_t> address_space_bytes = {};    ///< RLIMIT_AS
 };

@@ -1,6 +1,7 @@
 #include "kernels/cpu/onednn.h"
 
 #include <omp.h>
+#include <sys/mman.h>
 
 #include <memory>
 #include <tuple>
@@ -50,6 +51,15 @@ dnnl::stream& stream() {
   return stream;
 }
 
+void require_room_for_code() {
+  constexpr size_t kBytes = 16 << 20;  // many times what one primitive takes
+  void* const room = ::mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED)
+    fail(ErrorCode::out_of_memory_host,
+         "no host memory is left for the code of a kernel: expected {} bytes free", kBytes);
+  ::munmap(room, kBytes);
+}
+
 SingleThread::SingleThread() : threads_before_(omp_get_max_threads()) {
   if (threads_before_ != 1) omp_set_num_threads(1);
 }
@@ -97,6 +107,7 @@ Matmul::Matmul(GemmType type, int64_t m, int64_t n, int64_t k, const memory::des
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const dnnl::matmul::primitive_desc desc({a_desc_, weight_desc, c_desc_}, attr, engine());
+  require_room_for_code();
   weight_desc_ = desc.weights_desc();
   scratch_desc_ = desc.scratchpad_desc();
   implementation_ = desc.impl_info_str();
@@ -115,7 +126,10 @@ void Matmul::arrange(const void* source, int64_t k_stride, int64_t n_stride,
     {
       const std::lock_guard lock(mutex_);
       dnnl::reorder& slot = reorders_[{k_stride, n_stride}];
-      if (!slot) slot = dnnl::reorder(from, weight);
+      if (!slot) {
+        require_room_for_code();
+        slot = dnnl::reorder(from, weight);
+      }
       reorder = slot;
     }
     reorder.execute(stream(), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, weight}});

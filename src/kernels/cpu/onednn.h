@@ -33,6 +33,10 @@ auto with_errors(std::string_view what, const Body& body) {
   }
 }
 
+/// Error(out_of_memory_host) unless there is room for the code of another primitive: oneDNN 2.6
+/// crashes where it gets none. To be called before each is made.
+void require_room_for_code();
+
 /// While it lives, oneDNN runs in the calling thread only.
 class SingleThread {
  public:

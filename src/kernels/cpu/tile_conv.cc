@@ -57,6 +57,7 @@ memory TileConvs::arranged(const memory& source, const memory::desc& desc) const
   const Tensor storage = Tensor::on_host(DType::u8, {static_cast<int64_t>(desc.get_size())});
   memory arrangement(desc, engine(), storage.raw());
   memory from = source;
+  require_room_for_code();
   dnnl::reorder(from, arrangement).execute(stream(), from, arrangement);
   arrangements_.emplace_back(storage, arrangement);
   return arrangement;
@@ -66,6 +67,7 @@ std::shared_ptr<const TileConv> TileConvs::tile(const TileShape& shape) const {
   if (const auto found = tiles_.find(shape); found != tiles_.end()) return found->second;
   if (tiles_.size() >= kKeptTiles) tiles_.clear();
   const auto desc = describe(shape);
+  require_room_for_code();
   const TileConv made = {dnnl::convolution_forward(desc),
                          arranged(arrangements_[0].second, desc.weights_desc()), desc.src_desc(),
                          desc.dst_desc(), desc.scratchpad_desc()};
