@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 namespace fluxq {
@@ -165,12 +167,20 @@ void atomic_write(const std::filesystem::path& path, std::span<const std::byte> 
 }
 
 std::vector<std::string> list_folder(const std::filesystem::path& folder) {
+  // Not std::filesystem's iterator, which ends the program when memory runs out.
+  struct Close {
+    void operator()(DIR* stream) const { ::closedir(stream); }
+  };
+  const std::unique_ptr<DIR, Close> stream(::opendir(folder.c_str()));
+  if (!stream) fail_errno(fmt::format("cannot list {}", folder.string()), errno);
   std::vector<std::string> names;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error))
-    names.push_back(entry->path().filename().string());
-  if (error) fail_errno(fmt::format("cannot list {}", folder.string()), error.value());
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+    errno = 0;
+  }
+  if (errno != 0) fail_errno(fmt::format("cannot list {}", folder.string()), errno);
   std::sort(names.begin(), names.end());
   return names;
 }

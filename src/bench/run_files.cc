@@ -56,18 +56,17 @@ std::vector<std::vector<float>> read_latents(const fs::path& file, int steps, in
 
 void remove_leftovers(const fs::path& run_folder) {
   std::error_code error;
-  std::vector<fs::path> leftovers;
-  const auto collect = [&](const fs::path& folder) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with('.') && name.ends_with(".tmp")) leftovers.push_back(entry.path());
-    }
+  const auto names_in = [&](const fs::path& folder) {
+    return fs::is_directory(folder, error) ? list_folder(folder) : std::vector<std::string>();
   };
-  collect(run_folder);
-  collect(run_folder / kLatentsFolder);
-  for (const fs::directory_entry& entry : fs::directory_iterator(run_folder / "pictures", error))
-    if (entry.is_directory(error)) collect(entry.path());
-  for (const fs::path& leftover : leftovers) fs::remove(leftover, error);
+  const auto clear = [&](const fs::path& folder) {
+    for (const std::string& name : names_in(folder))
+      if (name.starts_with('.') && name.ends_with(".tmp")) fs::remove(folder / name, error);
+  };
+  clear(run_folder);
+  clear(run_folder / kLatentsFolder);
+  const fs::path pictures = run_folder / "pictures";
+  for (const std::string& scheme : names_in(pictures)) clear(pictures / scheme);
 }
 
 void remove_latents(const fs::path& run_folder) {

@@ -97,28 +97,38 @@ void check_database(const Database& database) {
     fail(ErrorCode::corrupt_file, "{}: the database is damaged: {}", name, check.text(0));
 }
 
-/// A file without content is what a kill between the creation and the first write leaves.
-bool has_no_content(const fs::path& path) {
+/// Nothing was ever committed: what a kill during the creation leaves. SQLite, when asked, first
+/// takes back what was half-written.
+bool is_empty(const Database& database) { return pragma(database, "page_count") == 0; }
+
+void refuse_other_than_file(const fs::path& path) {
   std::error_code error;
-  return fs::file_size(path, error) == 0 && !error;
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error))
+    fail(ErrorCode::bad_argument, "{}: expected a file", path.string());
+}
+
+[[noreturn]] void fail_missing(const fs::path& path) {
+  fail(ErrorCode::not_found, "{}: expected the results of a fluxq bench run, found none",
+       path.string());
 }
 
 Database open_existing(const fs::path& path) {
   std::error_code error;
-  if (!fs::exists(path, error) || has_no_content(path))
-    fail(ErrorCode::not_found, "{}: expected the results of a fluxq bench run, found none",
-         path.string());
-  if (!fs::is_regular_file(path, error))
-    fail(ErrorCode::bad_argument, "{}: expected a file", path.string());
+  if (!fs::exists(path, error)) fail_missing(path);
+  refuse_other_than_file(path);
   Database database(path, Database::Mode::read);
+  if (is_empty(database)) fail_missing(path);
   check_database(database);
   return database;
 }
 
 Database open_or_create(const fs::path& path) {
-  std::error_code error;
-  if (fs::exists(path, error) && !has_no_content(path)) return open_existing(path);
+  refuse_other_than_file(path);
   Database database(path, Database::Mode::create);
+  if (!is_empty(database)) {
+    check_database(database);
+    return database;
+  }
   Transaction transaction(database);
   database.execute(kSchema);
   database.execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};",

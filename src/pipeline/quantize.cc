@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "checkpoint/tensor_store.h"
+#include "hub/file_tree.h"
 #include "models/stored_weights.h"
 #include "pipeline/model_weights.h"
 
@@ -16,24 +17,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  if (fs::create_directory(path, error)) return;
+  fail_errno(fmt::format("cannot create folder {}", path.string()), error ? error.value() : EEXIST);
+}
+
+uint64_t bytes_of(const fs::path& file) {
+  std::error_code error;
+  const uint64_t bytes = fs::file_size(file, error);
+  if (error) fail_errno(fmt::format("cannot examine {}", file.string()), error.value());
+  return bytes;
+}
+
 /// The new folder under a temporary name beside its own, removed unless it is published.
 class NewFolder {
  public:
   explicit NewFolder(const fs::path& path) : path_(path) {
     refuse_existing();
     const std::string name = fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
-    temporary_ = path.parent_path() / name;
-    std::error_code error;
-    if (!fs::create_directory(temporary_, error)) {
-      const int number = error ? error.value() : EEXIST;
-      const fs::path wanted = std::exchange(temporary_, {});
-      fail_errno(fmt::format("cannot create folder {}", wanted.string()), number);
-    }
+    fs::path wanted = path.parent_path() / name;
+    make_folder(wanted);
+    temporary_ = std::move(wanted);
   }
   ~NewFolder() {
     if (temporary_.empty()) return;
     try {
-      fs::remove_all(temporary_);
+      remove_tree(temporary_, CancelToken());
     } catch (const std::exception&) {
       // Not even memory for that: what was to be said is on its way already.
     }
@@ -150,7 +160,7 @@ int64_t write_part(const Part& part, const Recipe& recipe, const fs::path& folde
     progress.update(++done);
   }
   int64_t bytes = 0;
-  for (const fs::path& file : writer.commit()) bytes += static_cast<int64_t>(fs::file_size(file));
+  for (const fs::path& file : writer.commit()) bytes += static_cast<int64_t>(bytes_of(file));
 
   const fs::path source = part.store.path() / "config.json";
   Json config = read_config_file(source);
@@ -200,8 +210,7 @@ std::vector<Copy> files_to_copy(const ModelFolder& model, const std::vector<Part
     return files;
   };
   for (const fs::path& file : visible_files(model.path))
-    if (!holds_weights(file) && fs::file_size(file) <= kSmall)
-      copies.push_back({file, file.filename()});
+    if (!holds_weights(file) && bytes_of(file) <= kSmall) copies.push_back({file, file.filename()});
   for (const std::string_view component : model_components()) {
     const bool is_packed = std::ranges::find(packed, component) != packed.end();
     for (const fs::path& file : visible_files(model.path / component)) {
@@ -247,7 +256,7 @@ QuantizeResult quantize_folder(const ModelFolder& model, const Recipe& recipe,
     result.parts.push_back(part.name);
     result.layers.insert(result.layers.end(), part.layers.begin(), part.layers.end());
     for (const fs::path& file : part.store.files())
-      result.input_bytes += static_cast<int64_t>(fs::file_size(file));
+      result.input_bytes += static_cast<int64_t>(bytes_of(file));
     for (const LayerCoverage& layer : part.layers)
       needed += static_cast<uint64_t>(layer.packed_bytes);
   }
@@ -257,14 +266,14 @@ QuantizeResult quantize_folder(const ModelFolder& model, const Recipe& recipe,
          recipe.main().info().name);
 
   const std::vector<Copy> copies = files_to_copy(model, parts, result.parts);
-  for (const Copy& copy : copies) needed += fs::file_size(copy.from);
+  for (const Copy& copy : copies) needed += bytes_of(copy.from);
   if (const uint64_t available = available_disk_bytes(target); available < needed)
     fail(ErrorCode::disk_full, "{}: expected {} bytes free, got {}", target.string(), needed,
          available);
 
   NewFolder folder(target);
   for (const std::string_view component : model_components())
-    fs::create_directory(folder.path() / component);
+    make_folder(folder.path() / component);
   for (const Part& part : parts) {
     if (!part.weights.empty())
       result.output_bytes +=
