@@ -28,40 +28,32 @@ constexpr int kWarmUp = 3, kSamples = 10, kLaunches = 10;  // launches of a samp
 constexpr int64_t kCheckedRows = 64;                       // at either end
 constexpr int64_t kMargin = 128;  // columns left and right of an output: it is a window
 
-struct Size {
-  int64_t batch, m, n, k;
-};
 struct Ending {
   const char* name;
   bool gelu, gated;
 };
 constexpr Ending kBias = {"bias", false, false}, kGelu = {"bias gelu", true, false},
                  kGated = {"gate residual", false, true};
+
+// A weight [n, k], the inputs [batch, m, k] that it is multiplied with, and how.
 struct Case {
-  Size size;
+  int64_t n, k;
+  std::vector<std::pair<int64_t, int64_t>> inputs;  // batch, m
   std::vector<Ending> endings;  // those that a scheme does not fuse are left out
 };
 
-// Image and text together, image, text; qkv, mlp up, mlp down, attention out. Then the modulation.
-std::vector<Case> all_cases() {
-  std::vector<Case> cases;
-  for (const int64_t m : {4608, 4352, 4096, 512, 256}) {
-    for (const auto& [n, k] : {std::pair{9216, 3072}, {12288, 3072}, {3072, 12288}, {3072, 3072}})
-      cases.push_back({{1, m, n, k}, {kBias, kGelu, kGated}});
-  }
-  for (const int64_t m : {4, 16, 64}) cases.push_back({{m, 1, 18432, 3072}, {kBias, kGelu}});
-  return cases;
-}
-std::vector<Case> quick_cases() {
-  std::vector<Case> cases;
-  for (const int64_t m : {4352, 4096, 256}) {
-    cases.push_back({{1, m, 9216, 3072}, {kBias}});
-    cases.push_back({{1, m, 12288, 3072}, {kGelu}});
-    cases.push_back({{1, m, 3072, 12288}, {kGated}});
-    cases.push_back({{1, m, 3072, 3072}, {kGated}});
-  }
-  for (const int64_t m : {4, 16, 64}) cases.push_back({{m, 1, 18432, 3072}, {kBias}});
-  return cases;
+// MLP up, MLP down, qkv, attention out: image and text together, image, text. Then the modulation.
+std::vector<Case> all_cases(bool quick) {
+  const auto endings = [quick](const Ending& of_flux) {
+    return quick ? std::vector{of_flux} : std::vector{kBias, kGelu, kGated};
+  };
+  std::vector<std::pair<int64_t, int64_t>> tokens = {{1, 4352}, {1, 4096}, {1, 256}};
+  if (!quick) tokens.insert(tokens.end(), {{1, 4608}, {1, 512}});
+  return {{12288, 3072, tokens, endings(kGelu)},
+          {3072, 12288, tokens, endings(kGated)},
+          {9216, 3072, tokens, endings(kBias)},
+          {3072, 3072, tokens, endings(kGated)},
+          {18432, 3072, {{4, 1}, {16, 1}, {64, 1}}, {kBias}}};
 }
 
 class Timer {
@@ -115,25 +107,39 @@ Tensor as_f32(CudaKernels& kernels, const Tensor& tensor) {
   return kernels.upload(converted(kernels.download(tensor), DType::f32));
 }
 
-// One weight and its inputs, and the same numbers in f32.
-class Problem {
- public:
-  Problem(CudaKernels& kernels, const Scheme& scheme, const Size& size)
-      : kernels_(kernels), size_(size), stream_(scheme.stream()), on_(scheme.on(kernels)) {
-    const auto [batch, m, n, k] = size;
+// A weight [n, k] of a scheme, and the same numbers in f32.
+struct Weight {
+  Weight(CudaKernels& kernels, const Scheme& scheme, int64_t n, int64_t k)
+      : stream(scheme.stream()), on(scheme.on(kernels)) {
     const auto spread = static_cast<float>(1 / std::sqrt(static_cast<double>(k)));
-    const Tensor w = random(kernels, stream_, {n, k}, 1, spread);
-    const auto packed = on_->pack(w, "w");
+    const auto packed = on->pack(random(kernels, stream, {n, k}, 1, spread), "w");
     if (!packed) fail(ErrorCode::internal, "{} does not pack on the GPU", scheme.info().name);
-    weight_ = on_->load(*packed, 0, k);
+    loaded = on->load(*packed, 0, k);
     PackedWeight host{n, k, {}};
     for (const Tensor& part : packed->parts) host.parts.push_back(kernels.download(part));
-    exact_weight_ = kernels.upload(Tensor::from(scheme.unpack(host), {n, k}));
-    x_ = random(kernels, stream_, {batch, m, k}, 2, 1);
-    bias_ = random(kernels, stream_, {n}, 3, 1);
-    gate_ = random(kernels, stream_, {batch, 1, n}, 4, 1);
-    residual_ = random(kernels, stream_, {batch, m, n}, 5, 1);
-    wide_ = kernels.allocate(stream_, {batch * m, n + 2 * kMargin});
+    exact = kernels.upload(Tensor::from(scheme.unpack(host), {n, k}));
+  }
+  DType stream;
+  std::unique_ptr<SchemeKernels> on;
+  std::shared_ptr<DeviceWeight> loaded;
+  Tensor exact;
+};
+
+struct Size {
+  int64_t batch, m, n, k;
+};
+
+// A weight and its inputs.
+class Problem {
+ public:
+  Problem(CudaKernels& kernels, const Weight& weight, const Size& size)
+      : kernels_(kernels), size_(size), weight_(weight), on_(weight.on.get()) {
+    const auto [batch, m, n, k] = size;
+    x_ = random(kernels, weight.stream, {batch, m, k}, 2, 1);
+    bias_ = random(kernels, weight.stream, {n}, 3, 1);
+    gate_ = random(kernels, weight.stream, {batch, 1, n}, 4, 1);
+    residual_ = random(kernels, weight.stream, {batch, m, n}, 5, 1);
+    wide_ = kernels.allocate(weight.stream, {batch * m, n + 2 * kMargin});
     out_ = Rows(wide_.reshaped({batch, m, n + 2 * kMargin})).columns(kMargin, n);
     prepared_ = on_->prepare({.x = x_});
   }
@@ -144,7 +150,9 @@ class Problem {
     Arena::Scope scope(kernels_.arena());
     (void)on_->prepare({.x = x_});
   }
-  void multiply(const Epilogue& epilogue) { on_->matmul(prepared_, *weight_, epilogue, out_); }
+  void multiply(const Epilogue& epilogue) {
+    on_->matmul(prepared_, *weight_.loaded, epilogue, out_);
+  }
   Epilogue epilogue(const Ending& ending) const {
     Epilogue epilogue = {.bias = bias_, .act = ending.gelu ? Act::gelu_tanh : Act::none};
     if (ending.gated) epilogue.gate = gate_, epilogue.residual = residual_;
@@ -194,7 +202,7 @@ class Problem {
     if (!epilogue.gate.empty()) exact.gate = gate;
     if (!epilogue.residual.empty()) exact.residual = Rows(residual).middle(begin, count);
     const Tensor reference = kernels_.allocate(DType::f32, {batch, count, n});
-    cuda::plain_gemm(kernels_, x, exact_weight_, {}, {}, exact, reference);
+    cuda::plain_gemm(kernels_, x, weight_.exact, {}, {}, exact, reference);
     const std::vector<float> expected = to_floats(kernels_.download(reference));
     // Of a batch, `count` is all.
     const std::vector<float> got =
@@ -223,10 +231,9 @@ class Problem {
 
   CudaKernels& kernels_;
   Size size_;
-  DType stream_;
-  std::unique_ptr<SchemeKernels> on_;
-  std::shared_ptr<DeviceWeight> weight_;
-  Tensor exact_weight_, x_, bias_, gate_, residual_, wide_;
+  const Weight& weight_;
+  SchemeKernels* on_;
+  Tensor x_, bias_, gate_, residual_, wide_;
   Rows out_;
   Prepared prepared_;
 };
@@ -251,18 +258,19 @@ void print_ranks(CudaKernels& kernels, Timer& timer, Problem& problem, const Epi
   kernels.blas().choose(shape, 0);
 }
 
-bool measure(CudaKernels& kernels, const Scheme& scheme, const Case& c, bool ranks) {
+bool measure(CudaKernels& kernels, const Scheme& scheme, const Weight& weight, const Size& size,
+             const std::vector<Ending>& endings, bool ranks) {
   Arena::Scope scope(kernels.arena());
   Timer timer(kernels);
-  Problem problem(kernels, scheme, c.size);
-  const auto [batch, m, n, k] = c.size;
+  Problem problem(kernels, weight, size);
+  const auto [batch, m, n, k] = size;
   const double preparing = timer.median_us([&] { problem.prepare(); });
   const double work = 2.0 * static_cast<double>(batch * m) * static_cast<double>(n * k);
   bool all_right = true;
-  for (const Ending& wanted : c.endings) {
+  for (const Ending& wanted : endings) {
     // The one epilogue of a shape is timed without what is not fused.
     const bool fuses = problem.fuses(problem.epilogue(wanted));
-    if (!fuses && c.endings.size() > 1) continue;
+    if (!fuses && endings.size() > 1) continue;
     const Ending& ending = fuses ? wanted : kBias;
     const Epilogue epilogue = problem.epilogue(ending);
     const double error = problem.error(epilogue);
@@ -303,9 +311,14 @@ bool run(const std::vector<std::string>& arguments) {
   bool all_right = true;
   fmt::print("{:<16} {:>5} {:>5} {:>5}  {:<13} {:>8} {:>9} {:>8} {:>8}  {}\n", "scheme", "M", "N",
              "K", "epilogue", "prep us", "us", "TFLOP/s", "host us", "error");
-  for (const Scheme* scheme : schemes) {
-    for (const Case& c : quick ? quick_cases() : all_cases())
-      all_right = measure(kernels, *scheme, c, ranks) && all_right;
+  for (const auto& [n, k, inputs, endings] : all_cases(quick)) {
+    for (const Scheme* scheme : schemes) {
+      const Weight weight(kernels, *scheme, n, k);
+      for (const auto& [batch, m] : inputs) {
+        const Size size = {batch, m, n, k};
+        all_right = measure(kernels, *scheme, weight, size, endings, ranks) && all_right;
+      }
+    }
   }
   return all_right;
 }

@@ -10,7 +10,8 @@ namespace fluxq {
 namespace {
 
 constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
-constexpr int kVectorBytes = 16;  // what the fast kernels ask of pointers, rows and scales
+constexpr int64_t kMostRows = 4096;  // that algorithms are looked up for in place of fewer
+constexpr int kVectorBytes = 16;     // what the fast kernels ask of pointers, rows and scales
 
 // How a sum may be split over blocks: into parts kept in f32 that a second kernel adds in order.
 // The other ways round the parts to the type of the output.
@@ -85,8 +86,8 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
 struct CudaBlas::Plan {
   Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> desc;
   Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy> w, x, residual, out;
-  std::vector<cublasLtMatmulAlgo_t> algorithms;  // in the library's order
-  size_t chosen = 0;                             // those before it did not run
+  std::vector<Algorithm> algorithms;  // in the library's order
+  size_t chosen = 0;                  // those before it did not run
 
   explicit Plan(const Shape& shape) {
     cuda::check(cublasLtMatmulDescCreate(&desc.handle, CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -137,8 +138,8 @@ struct CudaBlas::Plan {
 };
 
 // The library's algorithms for a plan that split sums in no other way than `splits`, in its order.
-std::vector<cublasLtMatmulAlgo_t> CudaBlas::offers(cublasLtHandle_t handle, const Plan& plan,
-                                                   int alignment, uint32_t splits) {
+std::vector<CudaBlas::Algorithm> CudaBlas::offers(const Plan& plan, int alignment,
+                                                  uint32_t splits) {
   Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
   cuda::check(cublasLtMatmulPreferenceCreate(&preference.handle), "asking for an algorithm");
   set(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -148,37 +149,42 @@ std::vector<cublasLtMatmulAlgo_t> CudaBlas::offers(cublasLtHandle_t handle, cons
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     set(preference.handle, attribute, static_cast<uint32_t>(alignment));
-  std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
+  std::array<Algorithm, 8> results{};
   int found = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-      handle, plan.desc.handle, plan.w.handle, plan.x.handle, plan.residual.handle, plan.out.handle,
-      preference.handle, static_cast<int>(results.size()), results.data(), &found);
+      handle_, plan.desc.handle, plan.w.handle, plan.x.handle, plan.residual.handle,
+      plan.out.handle, preference.handle, static_cast<int>(results.size()), results.data(), &found);
   if (!refused(status)) cuda::check(status, "asking for an algorithm");
-  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  std::vector<Algorithm> algorithms;
   for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; ++i) {
     if (results[static_cast<size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
-      algorithms.push_back(results[static_cast<size_t>(i)].algo);
+      algorithms.push_back(results[static_cast<size_t>(i)]);
   }
   return algorithms;
 }
 
-// Makes an algorithm take each sum in one piece. False if it cannot.
-bool CudaBlas::unsplit(cublasLtHandle_t handle, const Plan& plan, cublasLtMatmulAlgo_t& algorithm) {
-  const int32_t parts = 1;
-  const uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
-  cublasLtMatmulHeuristicResult_t result{};
-  return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts,
-                                              sizeof(parts)) == CUBLAS_STATUS_SUCCESS &&
-         cublasLtMatmulAlgoConfigSetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
-                                              &scheme, sizeof(scheme)) == CUBLAS_STATUS_SUCCESS &&
-         cublasLtMatmulAlgoCheck(handle, plan.desc.handle, plan.w.handle, plan.x.handle,
-                                 plan.residual.handle, plan.out.handle, &algorithm,
-                                 &result) == CUBLAS_STATUS_SUCCESS &&
-         result.workspaceSize <= static_cast<size_t>(kWorkspaceBytes);
+// Whether a plan can be done with an algorithm, whose workspace is set to what that takes.
+bool CudaBlas::accepts(const Plan& plan, Algorithm& algorithm) {
+  const cublasLtMatmulAlgo_t its = algorithm.algo;
+  return cublasLtMatmulAlgoCheck(handle_, plan.desc.handle, plan.w.handle, plan.x.handle,
+                                 plan.residual.handle, plan.out.handle, &its,
+                                 &algorithm) == CUBLAS_STATUS_SUCCESS &&
+         algorithm.workspaceSize <= static_cast<size_t>(kWorkspaceBytes);
 }
 
-CudaBlas::CudaBlas(CudaKernels& kernels)
-    : kernels_(kernels), workspace_(kernels.allocate(DType::u8, {kWorkspaceBytes})) {
+// Makes an algorithm take each sum in one piece. False if it cannot.
+bool CudaBlas::unsplit(const Plan& plan, Algorithm& algorithm) {
+  const int32_t parts = 1;
+  const uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
+  return cublasLtMatmulAlgoConfigSetAttribute(&algorithm.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+                                              &parts, sizeof(parts)) == CUBLAS_STATUS_SUCCESS &&
+         cublasLtMatmulAlgoConfigSetAttribute(&algorithm.algo,
+                                              CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme,
+                                              sizeof(scheme)) == CUBLAS_STATUS_SUCCESS &&
+         accepts(plan, algorithm);
+}
+
+CudaBlas::CudaBlas(CudaKernels& kernels) : kernels_(kernels) {
   cuda::check(cublasLtCreate(&handle_), "starting it");
 }
 
@@ -190,16 +196,27 @@ CudaBlas::~CudaBlas() {
 CudaBlas::Plan* CudaBlas::plan(const Shape& shape) {
   const auto [entry, is_new] = plans_.try_emplace(shape);
   if (!is_new) return entry->second.get();
-  auto plan = std::make_unique<Plan>(shape);
   // Some checks of the library look whether pointers are set; any will do here.
-  const auto* some = static_cast<const float*>(workspace_.raw());
-  plan->point_to({shape.scales, some, some}, shape.bias ? some : nullptr);
-
-  plan->algorithms = offers(handle_, *plan, shape.alignment, kOrderedSplits);
+  Arena::Scope scope(kernels_.arena());
+  const Tensor any = kernels_.arena().take(DType::f32, {1});
+  const auto make = [&any](const Shape& of) {
+    auto made = std::make_unique<Plan>(of);
+    made->point_to({of.scales, any.data<float>(), any.data<float>()},
+                   of.bias ? any.raw() : nullptr);
+    return made;
+  };
+  auto plan = make(shape);
+  plan->algorithms = offers(*plan, shape.alignment, kOrderedSplits);
   if (plan->algorithms.empty()) {
-    plan->algorithms = offers(handle_, *plan, shape.alignment, CUBLASLT_REDUCTION_SCHEME_MASK);
-    std::erase_if(plan->algorithms,
-                  [&](auto& algorithm) { return !unsplit(handle_, *plan, algorithm); });
+    plan->algorithms = offers(*plan, shape.alignment, CUBLASLT_REDUCTION_SCHEME_MASK);
+    std::erase_if(plan->algorithms, [&](auto& algorithm) { return !unsplit(*plan, algorithm); });
+  }
+  // For few rows and a long sum it may offer none but those that split; what it offers for more
+  // rows can do fewer.
+  Shape taller = shape;
+  while (plan->algorithms.empty() && (taller.m *= 2) <= kMostRows) {
+    plan->algorithms = offers(*make(taller), shape.alignment, kOrderedSplits);
+    std::erase_if(plan->algorithms, [&](auto& algorithm) { return !accepts(*plan, algorithm); });
   }
   if (!plan->algorithms.empty()) entry->second = std::move(plan);
   return entry->second.get();
@@ -219,11 +236,14 @@ bool CudaBlas::run(Plan& plan, const void* x, const void* w, const Scales& scale
   plan.point_to(scales, bias);
   const float beta = residual ? 1.0f : 0.0f;
   for (; plan.chosen < plan.algorithms.size(); ++plan.chosen) {
-    const cublasStatus_t status =
-        cublasLtMatmul(handle_, plan.desc.handle, &alpha, w, plan.w.handle, x, plan.x.handle, &beta,
-                       residual ? residual : out, plan.residual.handle, out, plan.out.handle,
-                       &plan.algorithms[plan.chosen], workspace_.raw(),
-                       static_cast<size_t>(kWorkspaceBytes), kernels_.stream());
+    const Algorithm& algorithm = plan.algorithms[plan.chosen];
+    Arena::Scope scope(kernels_.arena());
+    const Tensor workspace = kernels_.arena().take(
+        DType::u8, {std::max<int64_t>(1, static_cast<int64_t>(algorithm.workspaceSize))});
+    const cublasStatus_t status = cublasLtMatmul(
+        handle_, plan.desc.handle, &alpha, w, plan.w.handle, x, plan.x.handle, &beta,
+        residual ? residual : out, plan.residual.handle, out, plan.out.handle, &algorithm.algo,
+        workspace.raw(), algorithm.workspaceSize, kernels_.stream());
     if (status == CUBLAS_STATUS_SUCCESS) return true;
     if (!refused(status)) cuda::check(status, "a matrix product");
   }

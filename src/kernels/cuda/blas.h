@@ -80,16 +80,16 @@ class CudaBlas {
 
  private:
   struct Plan;
-  static std::vector<cublasLtMatmulAlgo_t> offers(cublasLtHandle_t handle, const Plan& plan,
-                                                  int alignment, uint32_t splits);
-  static bool unsplit(cublasLtHandle_t handle, const Plan& plan, cublasLtMatmulAlgo_t& algorithm);
+  using Algorithm = cublasLtMatmulHeuristicResult_t;  // with the size of its workspace
+  std::vector<Algorithm> offers(const Plan& plan, int alignment, uint32_t splits);
+  bool accepts(const Plan& plan, Algorithm& algorithm);
+  bool unsplit(const Plan& plan, Algorithm& algorithm);
   Plan* plan(const Shape& shape);
   bool run(Plan& plan, const void* x, const void* w, const Scales& scales, const void* bias,
            const void* residual, void* out, float alpha);
 
   CudaKernels& kernels_;
   cublasLtHandle_t handle_ = nullptr;
-  Tensor workspace_;
   Shape latest_;
   std::map<Shape, std::unique_ptr<Plan>> plans_;  // null: the library cannot
 };

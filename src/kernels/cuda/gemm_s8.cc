@@ -40,14 +40,19 @@ constexpr KernelSet kSmall = {gemm_s8_small_bias, gemm_s8_small_gelu, gemm_s8_sm
 constexpr KernelSet kSparse = {gemm_s8_sparse_bias, gemm_s8_sparse_gelu, gemm_s8_sparse_residual};
 
 // Whether small tiles are done sooner: each takes about 5/8 of a large one's time, and there are
-// twice as many to go round.
+// twice as many to go round. A short last round of large ones is split among all.
 bool prefers_small(const S8Product& product) {
-  const auto rounds = [&product](int64_t columns) {
-    const int64_t tiles =
-        (product.m + kS8TileRows - 1) / kS8TileRows * ((product.n + columns - 1) / columns);
-    return (tiles + product.multiprocessors - 1) / product.multiprocessors;
+  const int64_t at_once = product.multiprocessors;
+  const auto tiles = [&product](int64_t columns) {
+    return (product.m + kS8TileRows - 1) / kS8TileRows * ((product.n + columns - 1) / columns);
   };
-  return 5 * rounds(kS8SmallTileColumns) < 8 * rounds(kS8TileColumns);
+  const auto in_full_rounds = [at_once](int64_t count) {
+    return (count + at_once - 1) / at_once * at_once;
+  };
+  const int64_t large = tiles(kS8TileColumns);
+  const bool splits = large > at_once && 2 * (large % at_once) < at_once;
+  return 5 * in_full_rounds(tiles(kS8SmallTileColumns)) <
+         8 * (splits ? large : in_full_rounds(large));
 }
 
 bool fuses_all(const Epilogue& epilogue) {
@@ -82,6 +87,7 @@ bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_s
   product.bias = bias.raw();
   product.residual_stride = epilogue.residual.row_stride;
   product.out_stride = out.row_stride;
+  product.arena = &kernels.arena();
   product.multiprocessors = kernels.multiprocessors();
   product.stream = kernels.stream();
   const KernelSet& set = sparse ? kSparse : prefers_small(product) ? kSmall : kLarge;

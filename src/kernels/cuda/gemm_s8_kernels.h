@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "tensor/arena.h"
+
 namespace fluxq::cuda {
 
 /// One product as the kernels take it: y [m, n] = epilogue(x [m, k] w [n, k]^T), all rows aligned
@@ -24,6 +26,7 @@ struct S8Product {
   int64_t residual_stride = 0;
   void* out = nullptr;
   int64_t out_stride = 0;
+  Arena* arena = nullptr;  ///< for the sums of tiles that are split
   int multiprocessors = 0;
   cudaStream_t stream = nullptr;
 };

@@ -2,11 +2,10 @@
 
 #include "quant/formats/cuda_quantize.h"
 
-#include <cstdlib>
 #include <cstring>
 
-#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/testing.h"
+#include "quant/conformance/cuda_fixture.h"
 #include "quant/conformance/inputs.h"
 #include "quant/formats/absmax.h"
 #include "quant/formats/e4m3.h"
@@ -19,24 +18,7 @@ namespace {
 using conformance::difficult, conformance::Named;
 using testing::random_tensor, testing::same_bytes;
 
-class CudaQuantize : public ::testing::Test {
- protected:
-  // Without a GPU there is nothing to test, unless FLUXQ_REQUIRE_GPU=1 says that there is one.
-  void SetUp() override {
-    const char* required = std::getenv("FLUXQ_REQUIRE_GPU");
-    try {
-      kernels_ = std::make_unique<CudaKernels>();
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::no_device || (required && std::string_view(required) == "1"))
-        throw;
-      GTEST_SKIP() << error.what();
-    }
-  }
-  CudaKernels& kernels() { return *kernels_; }
-
- private:
-  std::unique_ptr<CudaKernels> kernels_;
-};
+class CudaQuantize : public conformance::CudaFixture {};
 
 struct Quantized {
   Tensor codes;  // [batch, rows, cols]
