@@ -107,6 +107,12 @@ void print(const char* name, const char* what, double us, double flops) {
   std::fflush(stdout);
 }
 
+void print_batch(const char* name, int64_t batch, bool same, double us, double flops) {
+  failures += !same;
+  print(name, fmt::format("batch {}, {} bytes as alone", batch, same ? "same" : "OTHER").c_str(),
+        us, flops);
+}
+
 std::string as_chosen(double first_ms) {
   return fmt::format("as chosen (first call {:.0f} ms)", first_ms);
 }
@@ -197,17 +203,18 @@ class AttentionRun {
     return ms;
   }
 
-  /// Whether the whole batch in one call of cuDNN gives the bytes of one call for each picture.
+  /// The whole batch in one call must give the bytes of one call for each picture.
   void compare_batch() const {
     poison(kernels_, out_);
-    kernels_.attention(args());
+    for (int64_t b = 0; b < out_.dim(0); ++b) {
+      Attention alone = args();
+      for (Rows* rows : {&alone.q, &alone.k, &alone.v, &alone.out}) *rows = rows->item(b);
+      kernels_.attention(alone);
+    }
     const Tensor apart = kernels_.download(out_);
     poison(kernels_, out_);
-    if (!kernels_.dnn().attention(args())) return;
-    const bool same = same_bytes(kernels_.download(out_), apart);
-    print(case_.name,
-          fmt::format("batch {} at once, {} bytes", out_.dim(0), same ? "same" : "OTHER").c_str(),
-          median_us(kernels_, [&] { kernels_.dnn().attention(args()); }), flops());
+    const double us = median_us(kernels_, [&] { kernels_.attention(args()); });
+    print_batch(case_.name, out_.dim(0), same_bytes(kernels_.download(out_), apart), us, flops());
   }
 
  private:
@@ -339,19 +346,17 @@ class ConvRun {
     std::printf("%-44s WRONG: other bytes when the residual is the output\n", case_.name);
   }
 
+  /// The whole batch in one call must give the bytes of one call for each picture.
   void compare_batch() const {
-    if (!run_with(kernels_.dnn())) return;
-    const Tensor at_once = kernels_.download(out_);
-    const double us = median_us(kernels_, [&] { run_with(kernels_.dnn()); });
     poison(kernels_, out_);
     for (int64_t b = 0; b < out_.dim(0); ++b)
-      kernels_.dnn().convolve(input_.slice(b, b + 1), laid_out_, bias_,
-                              residual_.empty() ? residual_ : residual_.slice(b, b + 1),
-                              out_.slice(b, b + 1));
-    const bool same = same_bytes(kernels_.download(out_), at_once);
-    print(case_.name,
-          fmt::format("batch {} at once, {} bytes", out_.dim(0), same ? "same" : "OTHER").c_str(),
-          us, flops());
+      kernels_.conv2d(x_.slice(b, b + 1), *weight_,
+                      residual_.empty() ? residual_ : residual_.slice(b, b + 1),
+                      out_.slice(b, b + 1));
+    const Tensor apart = kernels_.download(out_);
+    poison(kernels_, out_);
+    const double us = median_us(kernels_, [&] { run(); });
+    print_batch(case_.name, out_.dim(0), same_bytes(kernels_.download(out_), apart), us, flops());
   }
 
  private:

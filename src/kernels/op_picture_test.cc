@@ -119,7 +119,8 @@ TEST_P(OpPicture, GroupNorm) {
   };
   for (const Case& c :
        {Case{1, 1, 1, 4, 4, 0}, Case{3, 5, 7, 12, 4, 1}, Case{1, 33, 17, 32, 32, 0},
-        Case{2, 9, 127, 64, 32, 3}, Case{1, 3, 3, 6, 1, 0}, Case{1, 40, 50, 48, 16, 100}})
+        Case{2, 9, 127, 64, 32, 3}, Case{1, 3, 3, 6, 1, 0}, Case{1, 40, 50, 48, 16, 100},
+        Case{2, 3, 5, 512, 32, 1}, Case{1, 5, 3, 600, 2, 0}, Case{1, 2, 3, 4096, 4, 0}})
     for (const bool silu : {false, true}) {
       SCOPED_TRACE(fmt::format("[{}, {}, {}, {}] in {} groups, silu {}", c.batch, c.height, c.width,
                                c.channels, c.groups, silu));

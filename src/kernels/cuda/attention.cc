@@ -1,6 +1,6 @@
 /// Attention: cuDNN's flash attention where it can run (FLUX's joint attention, the text encoders'
-/// on aligned rows), else in three steps, with the scores of some queries at a time in scratch
-/// memory. One picture after the other, so that a picture's bytes do not depend on the batch.
+/// on aligned rows), else in three steps, one picture after the other (its bytes do not depend on
+/// the batch), with the scores of some queries at a time in scratch memory.
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/dnn.h"
@@ -88,11 +88,8 @@ void attend(CudaKernels& kernels, const Attention& a) {
 void CudaKernels::attention(const Attention& args) {
   check_attention(args);
   if (args.q.rows == 0) return;
-  const bool flash = suits_flash(args);
-  for (int64_t b = 0; b < args.q.batch; ++b) {
-    const Attention alone = picture(args, b);
-    if (!flash || !dnn_->attention(alone)) attend(*this, alone);
-  }
+  if (suits_flash(args) && dnn_->attention(args)) return;
+  for (int64_t b = 0; b < args.q.batch; ++b) attend(*this, picture(args, b));
 }
 
 }  // namespace fluxq

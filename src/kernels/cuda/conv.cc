@@ -1,7 +1,7 @@
-/// Convolutions, one picture at a time, so that a picture's bytes do not depend on the batch: by
-/// cuDNN where channels come in eights, else by own kernels. A picture to be doubled is doubled in
-/// scratch memory first: four 2 x 2 convolutions of the small one would need 4/9 of the products,
-/// but their weights, sums of the 3 x 3 kernel's, would have to be rounded to bf16 once more.
+/// Convolutions: by cuDNN where channels come in eights, else by own kernels, one picture at a
+/// time. Pictures to be doubled are doubled in scratch memory first: four 2 x 2 convolutions of the
+/// small one would need 4/9 of the products, but their weights, sums of the 3 x 3 kernel's, would
+/// have to be rounded to bf16 once more.
 #include <algorithm>
 
 #include "kernels/cuda/conv_kernels.h"
@@ -39,11 +39,13 @@ Tensor channels_last(const Tensor& weight) {
   return to;
 }
 
+bool suits_cudnn(const CudaConvWeight& w, DType stream) {
+  return stream == DType::bf16 && w.in_channels % 8 == 0 && w.out_channels % 8 == 0;
+}
+
 /// x, residual (or empty), out [1, H, W, channels].
-void convolve(CudaKernels& kernels, const CudaConvWeight& w, const Tensor& x,
-              const Tensor& residual, const Tensor& out) {
-  if (x.dtype() == DType::bf16 && w.in_channels % 8 == 0 && w.out_channels % 8 == 0)
-    return kernels.dnn().convolve(x, w.weight, w.bias, residual, out);
+void convolve_picture(const CudaConvWeight& w, const Tensor& x, const Tensor& residual,
+                      const Tensor& out, cudaStream_t stream) {
   const cuda::Convolution conv = {.height = static_cast<int>(x.dim(1)),
                                   .width = static_cast<int>(x.dim(2)),
                                   .in_channels = static_cast<int>(w.in_channels),
@@ -56,9 +58,9 @@ void convolve(CudaKernels& kernels, const CudaConvWeight& w, const Tensor& x,
                                   .residual = residual.raw(),
                                   .out = out.raw()};
   if (cuda::suits_conv_few(conv))
-    cuda::conv_few(conv, kernels.stream());
+    cuda::conv_few(conv, stream);
   else
-    cuda::conv_plain(conv, kernels.stream());
+    cuda::conv_plain(conv, stream);
 }
 
 }  // namespace
@@ -85,20 +87,21 @@ void CudaKernels::conv2d(const Tensor& x, const ConvWeight& weight, const Tensor
     fail(ErrorCode::internal, "conv2d: expected x of {}, got {}", dtype_name(loaded.weight.dtype()),
          dtype_name(x.dtype()));
   if (out.elements() == 0) return;
-  const int64_t height = x.dim(1), width = x.dim(2), channels = x.dim(3);
+  const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3);
+  const auto picture = [](const Tensor& of, int64_t b) { return of.slice(b, b + 1); };
   Arena::Scope scope(arena_);
-  Tensor doubled;
-  if (loaded.upsample) doubled = arena_.take(x.dtype(), {1, 2 * height, 2 * width, channels});
-  for (int64_t b = 0; b < x.dim(0); ++b) {
-    Tensor picture = x.slice(b, b + 1);
-    if (loaded.upsample) {
-      cuda::upsample_nearest(picture.raw(), static_cast<int>(height), static_cast<int>(width),
-                             channels * dtype_bytes(x.dtype()), doubled.raw(), stream_);
-      picture = doubled;
-    }
-    convolve(*this, loaded, picture, residual.empty() ? residual : residual.slice(b, b + 1),
-             out.slice(b, b + 1));
+  Tensor input = x;
+  if (loaded.upsample) {
+    input = arena_.take(x.dtype(), {batch, 2 * height, 2 * width, channels});
+    for (int64_t b = 0; b < batch; ++b)
+      cuda::upsample_nearest(picture(x, b).raw(), static_cast<int>(height), static_cast<int>(width),
+                             channels * dtype_bytes(x.dtype()), picture(input, b).raw(), stream_);
   }
+  if (suits_cudnn(loaded, x.dtype()))
+    return dnn_->convolve(input, loaded.weight, loaded.bias, residual, out);
+  for (int64_t b = 0; b < batch; ++b)
+    convolve_picture(loaded, picture(input, b), residual.empty() ? residual : picture(residual, b),
+                     picture(out, b), stream_);
 }
 
 }  // namespace fluxq

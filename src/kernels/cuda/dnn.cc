@@ -29,17 +29,17 @@ fe::graph::Tensor_attributes operand(int64_t uid, std::vector<int64_t> shape,
       .set_stride(std::move(strides));
 }
 
-/// A picture [B, H, W, C] as cuDNN names its dimensions: [B, C, H, W].
-fe::graph::Tensor_attributes picture(int64_t uid, const Tensor& x) {
-  const int64_t height = x.dim(1), width = x.dim(2), channels = x.dim(3);
-  return operand(uid, {x.dim(0), channels, height, width},
+/// Pictures [B, H, W, C] as cuDNN names their dimensions: [B, C, H, W].
+fe::graph::Tensor_attributes pictures(int64_t uid, int64_t batch, int64_t height, int64_t width,
+                                      int64_t channels) {
+  return operand(uid, {batch, channels, height, width},
                  {height * width * channels, 1, width * channels, channels});
 }
 
 /// The strides of rows as [B, heads, rows, dim]; those of one matrix do not depend on its
 /// surroundings.
-std::vector<int64_t> head_strides(const Rows& x, int64_t dim) {
-  return {x.batch == 1 ? x.rows * x.row_stride : x.batch_stride, dim, x.row_stride, 1};
+std::vector<int64_t> head_strides(const Rows& x, int64_t batch, int64_t dim) {
+  return {batch == 1 ? x.rows * x.row_stride : x.batch_stride, dim, x.row_stride, 1};
 }
 
 }  // namespace
@@ -63,7 +63,8 @@ CudaDnn::~CudaDnn() {
   (void)cudnnDestroy(handle_);
 }
 
-CudaDnn::Plan& CudaDnn::plan(const Key& key, const std::function<void(Plan&)>& describe) {
+CudaDnn::Plan& CudaDnn::plan(const Key& key, const Plan* like,
+                             const std::function<void(Plan&)>& describe) {
   std::unique_ptr<Plan>& plan = plans_[key];
   if (plan) return *plan;
   auto built = std::make_unique<Plan>();
@@ -71,12 +72,12 @@ CudaDnn::Plan& CudaDnn::plan(const Key& key, const std::function<void(Plan&)>& d
       .set_intermediate_data_type(fe::DataType_t::FLOAT)
       .set_compute_data_type(fe::DataType_t::FLOAT);
   describe(*built);
-  build(*built);
+  build(*built, like);
   plan = std::move(built);
   return *plan;
 }
 
-void CudaDnn::build(Plan& plan) const {
+void CudaDnn::build(Plan& plan, const Plan* like) const {
   using Note = fe::NumericalNote_t;
   fe::graph::Graph& graph = plan.graph;
   const auto step = [&plan](const fe::error_t& error) {
@@ -88,8 +89,12 @@ void CudaDnn::build(Plan& plan) const {
     return;
   graph.deselect_numeric_notes({Note::NONDETERMINISTIC, Note::WINOGRAD, Note::FFT});
   graph.deselect_workspace_greater_than(kWorkspaceBytes);
+  const int wanted = like ? 1 : rank_ + 1;
   int built = 0;
-  for (int64_t i = 0; i < graph.get_execution_plan_count() && built <= rank_; ++i) {
+  for (int64_t i = 0; i < graph.get_execution_plan_count() && built < wanted; ++i) {
+    std::string engine;  // and its knobs
+    if (like && (!step(graph.get_plan_name_at_index(i, engine)) || engine != like->engine))
+      continue;
     if (step(graph.build_plan_at_index(i))) ++built;
   }
   if (built == 0) return;
@@ -108,19 +113,19 @@ void CudaDnn::run(Plan& plan, const std::vector<void*>& operands) {
   last_engine_ = plan.engine;
 }
 
-bool CudaDnn::attention(const Attention& a) {
+CudaDnn::Plan& CudaDnn::attention_plan(const Attention& a, int64_t batch, const Plan* like) {
   const int64_t dim = a.q.cols / a.heads;
   const Rows* const rows[] = {&a.q, &a.k, &a.v, &a.out};
-  Key key = {kAttention, a.q.batch,       a.heads,
+  Key key = {kAttention, batch,           a.heads,
              dim,        a.q.rows,        a.k.rows,
              a.causal,   !a.bias.empty(), std::bit_cast<int32_t>(a.scale)};
   for (const Rows* x : rows)
-    for (const int64_t stride : head_strides(*x, dim)) key.push_back(stride);
-  Plan& found = plan(key, [&](Plan& plan) {
+    for (const int64_t stride : head_strides(*x, batch, dim)) key.push_back(stride);
+  return plan(key, like, [&](Plan& plan) {
     fe::graph::Graph& graph = plan.graph;
     const auto heads_of = [&](int64_t uid) {
       const Rows& x = *rows[uid];
-      return operand(uid, {x.batch, a.heads, x.rows, dim}, head_strides(x, dim));
+      return operand(uid, {batch, a.heads, x.rows, dim}, head_strides(x, batch, dim));
     };
     const Node q = graph.tensor(heads_of(0)), k = graph.tensor(heads_of(1)),
                v = graph.tensor(heads_of(2));
@@ -138,13 +143,25 @@ bool CudaDnn::attention(const Attention& a) {
     const Node out = graph.sdpa(q, k, v, attributes)[0];
     out->set_output(true)
         .set_uid(3)
-        .set_dim({a.out.batch, a.heads, a.out.rows, dim})
-        .set_stride(head_strides(a.out, dim));
+        .set_dim({batch, a.heads, a.out.rows, dim})
+        .set_stride(head_strides(a.out, batch, dim));
   });
-  if (!found.supported) return false;
-  std::vector<void*> operands = {a.q.data, a.k.data, a.v.data, a.out.data};
-  if (!a.bias.empty()) operands.push_back(a.bias.raw());
-  run(found, operands);
+}
+
+bool CudaDnn::attention(const Attention& a) {
+  Plan& alone = attention_plan(a, 1, nullptr);
+  if (!alone.supported) return false;
+  const auto run_from = [&](Plan& plan, int64_t b) {
+    std::vector<void*> operands = {a.q.item(b).data, a.k.item(b).data, a.v.item(b).data,
+                                   a.out.item(b).data};
+    if (!a.bias.empty()) operands.push_back(a.bias.raw());
+    run(plan, operands);
+  };
+  Plan& together = a.q.batch == 1 ? alone : attention_plan(a, a.q.batch, &alone);
+  if (together.supported)
+    run_from(together, 0);
+  else
+    for (int64_t b = 0; b < a.q.batch; ++b) run_from(alone, b);
   return true;
 }
 
@@ -171,7 +188,7 @@ bool CudaDnn::attention_e4m3(const Tensor& qkv, float scale, const Tensor& out) 
     kLargestWeight,
     kLargestOut
   };
-  Plan& found = plan(key, [&](Plan& plan) {
+  Plan& found = plan(key, nullptr, [&](Plan& plan) {
     fe::graph::Graph& graph = plan.graph;
     graph.set_io_data_type(fe::DataType_t::FP8_E4M3);
     const std::vector<int64_t> shape = {batch, heads, rows, dim};
@@ -208,14 +225,14 @@ bool CudaDnn::attention_e4m3(const Tensor& qkv, float scale, const Tensor& out) 
   return true;
 }
 
-void CudaDnn::convolve(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                       const Tensor& residual, const Tensor& out) {
+CudaDnn::Plan& CudaDnn::convolution_plan(const Tensor& x, const Tensor& weight, bool residual,
+                                         int64_t batch, const Plan* like) {
+  const int64_t height = x.dim(1), width = x.dim(2);
   const int64_t filters = weight.dim(0), kernel = weight.dim(1), channels = weight.dim(3);
-  const Key key = {kConvolution, x.dim(0), x.dim(1), x.dim(2),
-                   channels,     filters,  kernel,   !residual.empty()};
-  Plan& found = plan(key, [&](Plan& plan) {
+  const Key key = {kConvolution, batch, height, width, channels, filters, kernel, residual};
+  return plan(key, like, [&](Plan& plan) {
     fe::graph::Graph& graph = plan.graph;
-    const Node input = graph.tensor(picture(0, x));
+    const Node input = graph.tensor(pictures(0, batch, height, width, channels));
     const Node weights =
         graph.tensor(operand(1, {filters, channels, kernel, kernel},
                              {kernel * kernel * channels, 1, kernel * channels, channels}));
@@ -231,17 +248,33 @@ void CudaDnn::convolve(const Tensor& x, const Tensor& weight, const Tensor& bias
                                     .set_stride({1, 1})
                                     .set_dilation({1, 1}));
     sum = graph.pointwise(sum, biases, add);
-    if (!residual.empty()) sum = graph.pointwise(sum, graph.tensor(picture(4, residual)), add);
-    const fe::graph::Tensor_attributes result = picture(3, out);
+    if (residual)
+      sum = graph.pointwise(sum, graph.tensor(pictures(4, batch, height, width, filters)), add);
+    const fe::graph::Tensor_attributes result = pictures(3, batch, height, width, filters);
     sum->set_output(true).set_uid(3).set_dim(result.get_dim()).set_stride(result.get_stride());
     sum->set_data_type(fe::DataType_t::BFLOAT16);
   });
-  if (!found.supported)
+}
+
+void CudaDnn::convolve(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       const Tensor& residual, const Tensor& out) {
+  const int64_t batch = x.dim(0);
+  Plan& alone = convolution_plan(x, weight, !residual.empty(), 1, nullptr);
+  if (!alone.supported)
     fail(ErrorCode::unsupported, "cuDNN, a convolution of {} to {} channels on {} x {} pixels: {}",
-         channels, filters, x.dim(1), x.dim(2), found.error);
-  std::vector<void*> operands = {x.raw(), weight.raw(), bias.raw(), out.raw()};
-  if (!residual.empty()) operands.push_back(residual.raw());
-  run(found, operands);
+         weight.dim(3), weight.dim(0), x.dim(1), x.dim(2), alone.error);
+  const auto run_from = [&](Plan& plan, int64_t b) {
+    std::vector<void*> operands = {x.slice(b, b + 1).raw(), weight.raw(), bias.raw(),
+                                   out.slice(b, b + 1).raw()};
+    if (!residual.empty()) operands.push_back(residual.slice(b, b + 1).raw());
+    run(plan, operands);
+  };
+  Plan& together =
+      batch == 1 ? alone : convolution_plan(x, weight, !residual.empty(), batch, &alone);
+  if (together.supported)
+    run_from(together, 0);
+  else
+    for (int64_t b = 0; b < batch; ++b) run_from(alone, b);
 }
 
 }  // namespace fluxq

@@ -1,5 +1,7 @@
 /// Attention and convolutions on the GPU as cuDNN graphs, built once per shape. Only deterministic
-/// engines take part, and no Winograd or FFT: what they make of a NaN reaches its neighbours.
+/// engines take part, and no Winograd or FFT: what they make of a NaN reaches its neighbours. A
+/// picture's bytes do not depend on the batch: the engine and its knobs are those that cuDNN ranks
+/// first for one picture, in one call of the whole batch where they can run that.
 #pragma once
 
 #include <cudnn.h>
@@ -23,10 +25,10 @@ class CudaDnn {
   CudaDnn(const CudaDnn&) = delete;
   CudaDnn& operator=(const CudaDnn&) = delete;
 
-  /// Flash attention on bf16 heads of 8, 16, ... columns, of the whole batch in one call (which
-  /// engine that takes may depend on the batch). Rows and matrices must begin at multiples of 16
-  /// bytes; `out` may be strided too; with a bias, keys come in eights. Weights are rounded to bf16
-  /// before they multiply the values. False, with nothing done, where cuDNN has no engine for it.
+  /// Flash attention on bf16 heads of 8, 16, ... columns. Rows and matrices must begin at multiples
+  /// of 16 bytes; `out` may be strided too; with a bias, keys come in eights. Weights are rounded
+  /// to bf16 before they multiply the values. False, with nothing done, where cuDNN has no engine
+  /// for it.
   bool attention(const Attention& args);
 
   /// The same, without a bias or mask, on e4m3 codes: qkv [batch, rows, 3, heads, dim], out [batch,
@@ -46,8 +48,13 @@ class CudaDnn {
  private:
   struct Plan;
   using Key = std::vector<int64_t>;  // kind of the graph, then all that it is built from
-  Plan& plan(const Key& key, const std::function<void(Plan&)>& describe);
-  void build(Plan& plan) const;
+  /// The plan of that key, made the first time: by the engine of `like` if that is given.
+  Plan& plan(const Key& key, const Plan* like, const std::function<void(Plan&)>& describe);
+  void build(Plan& plan, const Plan* like) const;
+  /// Of the first `batch` pictures of the operands.
+  Plan& attention_plan(const Attention& args, int64_t batch, const Plan* like);
+  Plan& convolution_plan(const Tensor& x, const Tensor& weight, bool residual, int64_t batch,
+                         const Plan* like);
   void run(Plan& plan, const std::vector<void*>& operands);
 
   CudaKernels& kernels_;

@@ -1,6 +1,6 @@
-// GroupNorm of pictures [batch, height, width, channels] in three kernels: sums over pieces of
-// pixels, channel by channel; means and factors of the groups from them, in double and always in
-// the same order; the result. The picture is read twice and written once.
+// GroupNorm of pictures [batch, height, width, channels] in three kernels: sums of groups over
+// pieces of pixels; means and factors from them, in double and always in the same order; the
+// result. The picture is read twice and written once.
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_kernels.h"
@@ -20,6 +20,7 @@ constexpr int kThreads = 256;
 struct Sharing {
   int channels, width, lanes, at_once;  // lanes: threads side by side
   int groups;
+  int together;  // channels in a sum: a group's, or 1 where groups lie across blocks
   int64_t pixels, piece, pieces;
   unsigned lane_blocks;
 
@@ -29,6 +30,7 @@ struct Sharing {
         lanes(std::min(kThreads, channels / width)),
         at_once(kThreads / lanes),
         groups(static_cast<int>(groups_of_x)),
+        together(lanes * width % (channels / groups) == 0 ? channels / groups : 1),
         pixels(x.dim(1) * x.dim(2)),
         lane_blocks(static_cast<unsigned>((channels / width + lanes - 1) / lanes)) {
     constexpr int64_t kFewest = 4, kMost = 32, kBlocks = 1024;  // pixels of a thread, enough blocks
@@ -77,7 +79,7 @@ __device__ float reference_value(const T* picture, const Sharing& s, int group) 
   return to_float(picture[s.pixels / 2 * s.channels + group * (s.channels / s.groups)]);
 }
 
-// partial [batch, pieces, channels]: sums of (x - reference) and of its square over a piece.
+// partial [batch, channels / together, pieces]: sums of (x - reference) and of its square.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kThreads) sum_kernel(const T* x, Sharing s, float2* partial) {
   __shared__ float2 shared[kThreads * kWidth];
@@ -105,17 +107,27 @@ __global__ void __launch_bounds__(kThreads) sum_kernel(const T* x, Sharing s, fl
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) shared[threadIdx.x * kWidth + i] = sums[i];
   __syncthreads();
-  // The pixels that were summed side by side, in order.
+  // The pixels that were summed side by side, in order, then the channels.
   const int row = s.lanes * kWidth;
-  const int first_channel = static_cast<int>(blockIdx.y) * row;
   for (int c = static_cast<int>(threadIdx.x); c < row; c += kThreads) {
-    if (first_channel + c >= s.channels) break;
     float2 sum = shared[c];
     for (int i = 1; i < s.at_once; ++i) {
       sum.x += shared[i * row + c].x;
       sum.y += shared[i * row + c].y;
     }
-    partial[(blockIdx.z * s.pieces + blockIdx.x) * s.channels + first_channel + c] = sum;
+    shared[c] = sum;  // which no other thread reads before all are done
+  }
+  __syncthreads();
+  const int sums_of_block = row / s.together, sums_of_picture = s.channels / s.together;
+  for (int i = static_cast<int>(threadIdx.x); i < sums_of_block; i += kThreads) {
+    const int index = static_cast<int>(blockIdx.y) * sums_of_block + i;
+    if (index >= sums_of_picture) break;
+    float2 sum = shared[i * s.together];
+    for (int c = 1; c < s.together; ++c) {
+      sum.x += shared[i * s.together + c].x;
+      sum.y += shared[i * s.together + c].y;
+    }
+    partial[(int64_t{blockIdx.z} * sums_of_picture + index) * s.pieces + blockIdx.x] = sum;
   }
 }
 
@@ -126,10 +138,12 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ double sums[kThreads], squares[kThreads];
   const int group = static_cast<int>(blockIdx.x), width = s.channels / s.groups;
   const int thread = static_cast<int>(threadIdx.x);
-  partial += blockIdx.y * s.pieces * s.channels + group * width;
+  const int64_t parts = width / s.together * s.pieces;  // of a group, side by side
+  partial += (int64_t{blockIdx.y} * s.groups + group) * parts;
   double sum = 0, square = 0;
-  for (int64_t i = thread; i < s.pieces * width; i += kThreads) {
-    const float2 part = partial[i / width * s.channels + i % width];
+#pragma unroll 4
+  for (int64_t i = thread; i < parts; i += kThreads) {
+    const float2 part = partial[i];
     sum += part.x;
     square += part.y;
   }
@@ -198,7 +212,8 @@ void run(CudaKernels& kernels, const Tensor& x, int64_t groups, const Tensor& we
   const Sharing s(x, groups, kWidth);
   const int64_t batch = x.dim(0);
   const Arena::Scope scope(kernels.arena());
-  const Tensor partial = kernels.arena().take(DType::f32, {batch * s.pieces, s.channels, 2});
+  const Tensor partial =
+      kernels.arena().take(DType::f32, {batch, s.channels / s.together, s.pieces, 2});
   const Tensor moments = kernels.arena().take(DType::f32, {batch, groups, 2});
   auto* sums = static_cast<float2*>(partial.raw());
   auto* of_groups = static_cast<float2*>(moments.raw());
