@@ -8,9 +8,12 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <random>
+#include <string_view>
 
 #include "kernels/cuda/attention_codes.h"
+#include "kernels/cuda/attention_int8.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/dnn.h"
@@ -27,12 +30,19 @@ struct Case {
   int64_t heads, rows, row_elements;
   bool like_flux;  // else normal values, no rope
   bool timed = false;
+  bool unit_values = false;  // v[i, i % 128] = 1: results are the weights
 };
 
 const Case kCases[] = {
-    {"random", 2, 333, 1024, false},          {"like FLUX", 2, 333, 1024, true},
-    {"random", 24, 4352, 21504, false, true}, {"like FLUX", 24, 4352, 21504, true, true},
-    {"random", 24, 4608, 21504, false, true}, {"like FLUX", 24, 4608, 21504, true, true},
+    {"random", 1, 128, 384, false},
+    {"random", 1, 128, 384, false, false, true},
+    {"random", 1, 384, 384, false},
+    {"random", 2, 333, 1024, false},
+    {"like FLUX", 2, 333, 1024, true},
+    {"random", 24, 4352, 21504, false, true},
+    {"like FLUX", 24, 4352, 21504, true, true},
+    {"random", 24, 4608, 21504, false, true},
+    {"like FLUX", 24, 4608, 21504, true, true},
 };
 
 /// The qkv layer's output, norms and rope on the host. Like FLUX: text and picture have their own
@@ -58,6 +68,9 @@ class Data {
         const auto at = static_cast<size_t>(std::min(j, 3 * cols_ - 1));
         to[i * c.row_elements + j] = bf16(noise[static_cast<size_t>(n)] * spread[at] + mean[at]);
       }
+    for (int64_t i = 0; i < c.rows && c.unit_values; ++i)
+      for (int64_t j = 0; j < cols_; ++j)
+        to[i * c.row_elements + 2 * cols_ + j] = bf16(j % kDim == i % kDim ? 1.0f : 0.0f);
     for (Tensor& weight : weights) {
       weight = Tensor::on_host(DType::bf16, {kDim});
       for (int64_t j = 0; j < kDim; ++j)
@@ -154,9 +167,60 @@ struct Precision {
   double limit;  // of the error's rms over the output's
 };
 const Precision kPrecisions[] = {{"bf16", AttentionPrecision::bf16, 0.02},
-                                 {"fp8", AttentionPrecision::fp8, 0.2}};
+                                 {"fp8", AttentionPrecision::fp8, 0.2},
+                                 {"int8", AttentionPrecision::int8, 0.05}};
 
 int failures = 0;
+
+/// What differs of a matrix, and where.
+class Errors {
+ public:
+  explicit Errors(const char* name) : name_(name) {}
+  void add(int64_t row, int64_t col, double have, double want) {
+    entries_.push_back({row, col, have, want});
+  }
+  /// Prints; whether the error's rms is at most `limit` of the wanted values'.
+  bool small(double limit) const {
+    double squares = 0, errors = 0;
+    for (const Entry& e : entries_) {
+      squares += e.want * e.want;
+      errors += (e.have - e.want) * (e.have - e.want);
+    }
+    const double rms = std::sqrt(squares / static_cast<double>(entries_.size()));
+    const double error = std::sqrt(errors / squares);
+    const bool right = error <= limit;
+    std::printf("      %-24s error %.5f rms of %.5f%s\n", name_, error, rms,
+                right ? "" : "  WRONG");
+    if (right) return true;
+    int shown = 0;
+    std::map<int64_t, std::map<int64_t, std::pair<int, int>>> wrong;  // tiles: wrong, all
+    for (const Entry& e : entries_) {
+      const bool off = !(std::abs(e.have - e.want) <= 10 * limit * rms);
+      auto& [bad, all] = wrong[e.row / 16][e.col / 16];
+      bad += off;
+      ++all;
+      if (off && shown++ < 24)
+        std::printf("        [%3ld, %3ld] %12.6f, expected %12.6f\n", e.row, e.col, e.have, e.want);
+    }
+    for (const auto& [row, cols] : wrong) {
+      if (row >= 12) break;
+      std::printf("        rows %3ld..: ", row * 16);
+      for (const auto& [col, counts] : cols)
+        std::printf(" %3d%%", 100 * counts.first / counts.second);
+      std::printf(" wrong by columns of 16\n");
+    }
+    std::fflush(stdout);
+    return false;
+  }
+
+ private:
+  struct Entry {
+    int64_t row, col;
+    double have, want;
+  };
+  const char* name_;
+  std::vector<Entry> entries_;
+};
 
 class Run {
  public:
@@ -211,6 +275,67 @@ class Run {
     std::fflush(stdout);
   }
 
+  /// All of the int8 kernels' results, against sums in double from their own codes, and the codes'
+  /// scores against those of the data. Says where they differ, by tiles of 16 x 16.
+  void explain_int8() {
+    using namespace cuda;
+    kernels_.copy_to(data_.wide, wide_);
+    Arena::Scope scope(kernels_.arena());
+    const Int8Codes codes = take_int8_codes(kernels_, 1, case_.rows, case_.heads);
+    encode_int8(kernels_, args_, codes);
+    check(cudaMemsetAsync(out_.raw(), 0xff, static_cast<size_t>(out_.bytes()), kernels_.stream()),
+          "NaN everywhere");
+    kernels_.synchronize();
+    const Tensor q = kernels_.download(codes.q), k = kernels_.download(codes.k);
+    const Tensor q_scale = kernels_.download(codes.q_scale);
+    const Tensor k_scale = kernels_.download(codes.k_scale);
+    const int64_t tiles = codes.q.dim(2);
+    attention_int8(kernels_, codes, args_.v, args_.out);
+    const Tensor out = kernels_.download(out_);
+    for (int64_t head = 0; head < case_.heads; ++head) {
+      const auto code = [&](const Tensor& of, int64_t row, int64_t col) -> int {
+        const int64_t place = (col / 16 ^ row % 8) * 16 + col % 16;
+        return of.data<int8_t>()[((head * tiles) * kInt8Tile + row) * kDim + place];
+      };
+      Errors scores("scores of the codes"), results("results from the codes");
+      for (int64_t row = 0; row < case_.rows; ++row) {
+        const bool sampled = row % 37 == 0;
+        const std::vector<double> query =
+            sampled ? data_.normed(0, row, head) : std::vector<double>{};
+        std::vector<double> weight(static_cast<size_t>(case_.rows)), want(kDim);
+        double most = -INFINITY, sum = 0;
+        for (int64_t i = 0; i < case_.rows; ++i) {
+          int64_t products = 0;
+          for (int64_t j = 0; j < kDim; ++j) products += code(q, row, j) * code(k, i, j);
+          const double score = static_cast<double>(products) *
+                               q_scale.data<float>()[head * tiles * kInt8Tile + row] *
+                               k_scale.data<float>()[head * tiles + i / kInt8Tile];
+          weight[static_cast<size_t>(i)] = score;
+          most = std::max(most, score);
+          if (!sampled || i % 11 != 0) continue;
+          const std::vector<double> key = data_.normed(1, i, head);
+          double exact = 0;
+          for (size_t j = 0; j < kDim; ++j) exact += query[j] * key[j];
+          scores.add(row, i, score, exact * args_.scale * 1.4426950408889634);
+        }
+        for (double& w : weight) sum += w = std::exp2(w - most);
+        for (int64_t i = 0; i < case_.rows; ++i) {
+          const bf16* v =
+              data_.wide.data<bf16>() + i * case_.row_elements + (2 * case_.heads + head) * kDim;
+          for (size_t j = 0; j < kDim; ++j)
+            want[j] += weight[static_cast<size_t>(i)] / sum * static_cast<float>(v[j]);
+        }
+        for (int64_t j = 0; j < kDim; ++j)
+          results.add(row, j,
+                      static_cast<float>(out.data<bf16>()[(row * case_.heads + head) * kDim + j]),
+                      want[static_cast<size_t>(j)]);
+      }
+      std::printf("    int8, head %ld\n", head);
+      failures += !scores.small(0.05);
+      failures += !results.small(0.01);
+    }
+  }
+
   void time_parts() {
     using namespace cuda;
     const Attention plain = {.q = args_.q,
@@ -243,6 +368,9 @@ class Run {
       kernels_.dnn().attention_e4m3(codes.qkv, args_.scale / (kQueryKeyScale * kQueryKeyScale),
                                     results);
     });
+    const Int8Codes int8 = take_int8_codes(kernels_, 1, case_.rows, case_.heads);
+    print("norms and int8 codes", [&] { encode_int8(kernels_, args_, int8); });
+    print("attention, int8", [&] { attention_int8(kernels_, int8, args_.v, args_.out); });
     print("codes to bf16",
           [&] { decode_attention(kernels_, results, codes.value_scale, args_.out); });
   }
@@ -262,7 +390,7 @@ class Run {
   }
   void print(const char* name, const std::function<void()>& run) {
     const double ms = median_ms(kernels_, run);
-    std::printf("    %-18s S %5ld %8.4f ms", name, case_.rows, ms);
+    std::printf("    %-20s S %5ld %8.4f ms", name, case_.rows, ms);
     if (std::string_view(name).starts_with("attention")) std::printf(" %7.1f TFLOP/s", tflops(ms));
     std::printf("\n");
     std::fflush(stdout);
@@ -285,6 +413,7 @@ int main() {
     CudaKernels kernels;
     for (const Case& c : kCases) {
       Run run(kernels, c);
+      if (!c.timed) run.explain_int8();
       for (const Precision& p : kPrecisions) run.compare(p);
       if (c.timed && c.like_flux) run.time_parts();
     }

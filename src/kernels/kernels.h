@@ -80,7 +80,7 @@ struct Attention {
 };
 
 /// What attention computes in, as far as the device can: 8 bits are faster and less accurate.
-enum class AttentionPrecision : uint8_t { bf16, fp8 };
+enum class AttentionPrecision : uint8_t { bf16, fp8, int8 };
 
 /// FLUX's attention over the rows of text and picture together: qk_norm_rope() on each stream, then
 /// attention(). q, k, v bf16 or f32 [batch, rows, heads * dim] are scratch: what they hold

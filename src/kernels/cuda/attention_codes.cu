@@ -4,15 +4,15 @@
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/device_values.cuh"
+#include "kernels/cuda/hadamard.cuh"
 
 namespace fluxq::cuda {
 namespace {
 
 // A block has a token; 16 lanes with 8 columns each have a head. As in qk_norm_rope.cu, a thread
 // keeps its columns, and with them its part of the weights and of the rope.
-constexpr int kDim = kCodedDim, kLanes = kDim / kChunk, kThreads = 256;
+constexpr int kDim = kCodedDim, kLanes = kHadamardLanes, kThreads = 256;
 constexpr int kSlots = kThreads / kLanes, kHeadsAtOnce = 3;
-constexpr unsigned kWholeWarp = 0xffffffffu;
 
 constexpr int kSampledRows = 256;
 constexpr float kSampleLimit = 448.0f / 8;  // the code of the largest value of a sample
@@ -54,38 +54,6 @@ __device__ uint2 encoded(const float (&v)[kChunk]) {
   for (int i = 0; i < 4; ++i)
     pairs[i] = __nv_cvt_float2_to_fp8x2({v[2 * i], v[2 * i + 1]}, __NV_SATFINITE, __NV_E4M3);
   return {pairs[0] | pairs[1] << 16, pairs[2] | pairs[3] << 16};
-}
-
-__device__ void sum_and_difference(float& a, float& b) {
-  const float sum = a + b, difference = a - b;
-  a = sum;
-  b = difference;
-}
-
-/// A Hadamard transform of the head that 16 lanes have, times sqrt(128), its columns in some order
-/// (the same for q and k). Across lanes, two of them exchange halves of what they have, so that
-/// each has whole pairs.
-__device__ void transform(float (&v)[kChunk], int lane) {
-#pragma unroll
-  for (int step = 1; step < kChunk; step *= 2)
-#pragma unroll
-    for (int j = 0; j < kChunk; ++j)
-      if ((j & step) == 0) sum_and_difference(v[j], v[j + step]);
-#pragma unroll
-  for (int step = 1; step < kLanes; step *= 2) {
-    const bool upper = (lane & step) != 0;
-#pragma unroll
-    for (int j = 0; j < kChunk / 2; ++j) {
-      float& kept = v[j];
-      float& other = v[j + kChunk / 2];
-      const float received = __shfl_xor_sync(kWholeWarp, upper ? kept : other, step);
-      if (upper)
-        kept = received;
-      else
-        other = received;
-      sum_and_difference(kept, other);
-    }
-  }
 }
 
 /// `codes` are those of the batch's first matrix from the stream's first row on.
@@ -135,7 +103,7 @@ __global__ void __launch_bounds__(kThreads, 3)
 #pragma unroll
       for (int j = 0; j < kChunk; j += 2)
         rotate(values[j], values[j + 1], angles[j], angles[j + 1]);
-      transform(values, lane);
+      hadamard_128(values, lane);
       if (head < 2 * heads)
         *reinterpret_cast<uint2*>(code_row + int64_t{head} * kDim) = encoded(values);
     }

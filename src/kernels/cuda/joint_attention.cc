@@ -1,4 +1,5 @@
 #include "kernels/cuda/attention_codes.h"
+#include "kernels/cuda/attention_int8.h"
 #include "kernels/cuda/dnn.h"
 
 namespace fluxq {
@@ -29,11 +30,20 @@ bool attend_in_fp8(CudaKernels& kernels, const JointAttention& a) {
   return true;
 }
 
+void attend_in_int8(CudaKernels& kernels, const JointAttention& a) {
+  Arena::Scope scope(kernels.arena());
+  const cuda::Int8Codes codes = cuda::take_int8_codes(kernels, a.q.batch, a.q.rows, a.heads);
+  cuda::encode_int8(kernels, a, codes);
+  cuda::attention_int8(kernels, codes, a.v, a.out);
+}
+
 }  // namespace
 
 void CudaKernels::joint_attention(const JointAttention& args) {
+  if (args.precision == AttentionPrecision::int8 && cuda::suits_int8(args))
+    return attend_in_int8(*this, args);
   const auto suits = [](const Rows& x) { return cuda::suits_attention_codes(x); };
-  if (args.precision == AttentionPrecision::bf16 || args.q.cols != args.heads * cuda::kCodedDim ||
+  if (args.precision != AttentionPrecision::fp8 || args.q.cols != args.heads * cuda::kCodedDim ||
       !suits(args.q) || !suits(args.k) || !suits(args.v) || !suits(args.out))
     return Kernels::joint_attention(args);
   for (int64_t b = 0; b < args.q.batch; ++b) {  // a picture's bytes do not depend on the batch

@@ -1,0 +1,39 @@
+/// Flash attention with 8-bit scores: q and k as int8 codes, weights and values in bf16.
+///
+/// q and k are normed and rotated as qk_norm_rope() does and multiplied by one orthonormal Hadamard
+/// matrix, which leaves every q . k what it was and spreads a head's few large columns over all of
+/// them. q has a scale per row, k one per tile of 128 rows, so that a tile of scores has a scale
+/// per row.
+#pragma once
+
+#include "kernels/cuda/cuda_kernels.h"
+
+namespace fluxq::cuda {
+
+inline constexpr int64_t kInt8Dim = 128;   // of a head: no other is taken
+inline constexpr int64_t kInt8Tile = 128;  // rows
+
+/// The codes of a batch; tiles = rows / 128, rounded up. Rows that do not exist have any codes.
+/// A row's 8 pieces of 16 columns are stored in the order that the tensor cores read: piece p at
+/// place p ^ (row % 8).
+struct Int8Codes {
+  Tensor q, k;     ///< i8 [batch, heads, tiles, 128, 128]
+  Tensor q_scale;  ///< f32 [batch, heads, tiles * 128]: scores in powers of 2 = codes' product *
+                   ///< q_scale * k_scale
+  Tensor k_scale;  ///< f32 [batch, heads, tiles]
+};
+
+/// Takes memory from the arena.
+Int8Codes take_int8_codes(CudaKernels& kernels, int64_t batch, int64_t rows, int64_t heads);
+
+/// The codes of args.q and args.k, which stay as they are. At most two streams.
+void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Codes& codes);
+
+/// out bf16 [batch, rows, heads * 128] = softmax over the codes' scores, times v bf16 (of out's
+/// shape).
+void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v, const Rows& out);
+
+/// Whether the kernels above can do this.
+bool suits_int8(const JointAttention& args);
+
+}  // namespace fluxq::cuda
