@@ -87,6 +87,7 @@ FluxTransformer::Conditioning FluxTransformer::condition(const Inputs& inputs) c
   };
 
   Conditioning result;
+  result.attention = inputs.attention;
   result.text = arena.take(stream_, {batch, prompt.rows, hidden});
   result.modulation = arena.take(stream_, {steps, batch, layout_.columns()});
   result.rope = on_device(rope_table(config_.axes, prompt.rows, inputs.height, inputs.width));
@@ -133,6 +134,7 @@ struct FluxTransformer::Step {
   const Tensor& rope;
   const CancelToken& cancel;    // looked at a few times per block: of a large model one takes long
   int64_t text = 0, image = 0;  // tokens
+  AttentionPrecision attention = AttentionPrecision::bf16;
 
   Rows vector(int64_t column, int64_t index) const {
     return modulation.columns(column + index * joint.cols, joint.cols);
@@ -151,14 +153,18 @@ struct FluxTransformer::Step {
   Rows inner() const { return wide.columns(3 * joint.cols, wide.cols - 3 * joint.cols); }
 };
 
-void FluxTransformer::attend(const Step& step) const {
+void FluxTransformer::attend(const Step& step, std::vector<JointAttention::Stream> streams) const {
   step.cancel.check();
-  kernels_.attention({.q = step.part(0),
-                      .k = step.part(1),
-                      .v = step.part(2),
-                      .out = step.attended,
-                      .heads = config_.heads,
-                      .scale = 1 / std::sqrt(static_cast<float>(config_.head_dim))});
+  kernels_.joint_attention({.q = step.part(0),
+                            .k = step.part(1),
+                            .v = step.part(2),
+                            .out = step.attended,
+                            .streams = std::move(streams),
+                            .rope = step.rope,
+                            .eps = kNormEps,
+                            .heads = config_.heads,
+                            .scale = 1 / std::sqrt(static_cast<float>(config_.head_dim)),
+                            .precision = step.attention});
 }
 
 void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
@@ -168,29 +174,33 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
   struct Part {
     const FluxStream& weights;
     int64_t begin, count, column;
+    Rows of(const Rows& all) const { return all.middle(begin, count); }
+    JointAttention::Stream stream() const {
+      return {
+          .first = begin, .count = count, .q_weight = weights.q_norm, .k_weight = weights.k_norm};
+    }
   };
-  const Part parts[] = {{block.text, 0, step.text, layout_.text(index)},
-                        {block.image, step.text, step.image, layout_.image(index)}};
-  for (const Part& part : parts) {
+  const Part text = {block.text, 0, step.text, layout_.text(index)};
+  const Part image = {block.image, step.text, step.image, layout_.image(index)};
+  // The text's few rows may run beside the image's many.
+  const auto for_both = [&](const auto& work) {
     step.cancel.check();
-    const auto rows = [&part](const Rows& all) { return all.middle(part.begin, part.count); };
-    part.weights.qkv.run(kernels_, step.normed(rows(step.joint), part.column, 0), rows(step.qkv()));
-    kernels_.qk_norm_rope(rows(step.part(0)), rows(step.part(1)), part.weights.q_norm,
-                          part.weights.k_norm, step.rope.slice(part.begin, part.begin + part.count),
-                          kNormEps);
-  }
-  attend(step);
-  for (const Part& part : parts) {
-    step.cancel.check();
-    const Rows state = step.joint.middle(part.begin, part.count);
-    const Rows inner = step.inner().middle(part.begin, part.count);
-    part.weights.out.run(kernels_, {.x = step.attended.middle(part.begin, part.count)}, state,
+    kernels_.side_by_side([&] { work(image); }, [&] { work(text); });
+  };
+  for_both([&](const Part& part) {
+    part.weights.qkv.run(kernels_, step.normed(part.of(step.joint), part.column, 0),
+                         part.of(step.qkv()));
+  });
+  attend(step, {text.stream(), image.stream()});
+  for_both([&](const Part& part) {
+    const Rows state = part.of(step.joint), inner = part.of(step.inner());
+    part.weights.out.run(kernels_, {.x = part.of(step.attended)}, state,
                          {.gate = step.vector(part.column, 2), .residual = state});
     part.weights.up.run(kernels_, step.normed(state, part.column, 3), inner,
                         {.act = Act::gelu_tanh});
     part.weights.down.run(kernels_, {.x = inner}, state,
                           {.gate = step.vector(part.column, 5), .residual = state});
-  }
+  });
 }
 
 void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
@@ -199,9 +209,10 @@ void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
   step.cancel.check();
   block.qkv_mlp.run(kernels_, step.normed(step.joint, column, 0),
                     {{step.qkv(), {}}, {step.inner(), {.act = Act::gelu_tanh}}});
-  kernels_.qk_norm_rope(step.part(0), step.part(1), block.q_norm, block.k_norm, step.rope,
-                        kNormEps);
-  attend(step);
+  attend(step, {{.first = 0,
+                 .count = step.text + step.image,
+                 .q_weight = block.q_norm,
+                 .k_weight = block.k_norm}});
   step.cancel.check();
   const Epilogue into_state = {.gate = step.vector(column, 2), .residual = step.joint};
   block.out_attention.run(kernels_, {.x = step.attended}, step.joint, into_state);
@@ -230,7 +241,8 @@ void FluxTransformer::velocity(const Conditioning& conditioning, int64_t step_in
       .rope = conditioning.rope,
       .cancel = cancel,
       .text = text,
-      .image = image};
+      .image = image,
+      .attention = conditioning.attention};
 
   kernels_.produce({.x = conditioning.text}, step.joint.middle(0, text));
   const Rows picture = step.joint.middle(text, image);

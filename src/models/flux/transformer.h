@@ -28,11 +28,13 @@ class FluxTransformer {
     Rows prompt_embeds;             ///< [batch, text tokens, text_dim]
     Rows pooled;                    ///< [batch, 1, pooled_dim]
     int64_t height = 0, width = 0;  ///< of the image in tokens (16 pixels each with FLUX's VAE)
+    AttentionPrecision attention = AttentionPrecision::bf16;
   };
   struct Conditioning {
     Tensor text;        ///< [batch, text tokens, hidden]
     Tensor modulation;  ///< [steps, batch, FluxModulation::columns()]
     Tensor rope;        ///< f32 [text + image tokens, head_dim / 2, 2]
+    AttentionPrecision attention = AttentionPrecision::bf16;
   };
   /// In the arena: valid until the caller's scope ends.
   Conditioning condition(const Inputs& inputs) const;
@@ -45,7 +47,7 @@ class FluxTransformer {
  private:
   struct Step;
   Rows embed(const FluxEmbedder& embedder, const Rows& input) const;
-  void attend(const Step& step) const;
+  void attend(const Step& step, std::vector<JointAttention::Stream> streams) const;
   void run_double(const FluxDoubleBlock& block, int64_t index, const Step& step) const;
   void run_single(const FluxSingleBlock& block, int64_t index, const Step& step) const;
 
