@@ -41,6 +41,10 @@ struct EngineOptions {
   std::string scheme = {};
   /// A recipe file that says which layer gets which scheme; empty: the default one.
   std::filesystem::path recipe = {};
+  /// What the transformer's attention computes in: "bf16", or on the GPU "int8" or "fp8", which are
+  /// faster and less accurate. They are for bf16 streams and heads of 128 columns, as FLUX.1's are;
+  /// any other attention is computed as for "bf16".
+  std::string attention = "bf16";
   /// "cuda", "cpu", or "auto": the GPU where this build and this machine have a usable one, else
   /// the CPU.
   std::string device = "auto";
@@ -58,8 +62,8 @@ struct EngineOptions {
 /// Not for use from several threads at once.
 class Engine {
  public:
-  /// Reads, checks and quantizes the model. Errors: not_found, corrupt_file, unsupported,
-  /// out_of_memory_*, cancelled.
+  /// Reads, checks and quantizes the model. Errors: bad_argument, not_found, corrupt_file,
+  /// unsupported, out_of_memory_*, cancelled.
   explicit Engine(const EngineOptions& options, Progress* progress = nullptr,
                   const CancelToken* cancel = nullptr);
   ~Engine();

@@ -18,13 +18,14 @@ struct PictureInfo {
   int height = 0;
   double guidance = 0;
   int max_text_tokens = 0;
-  std::string scheme;          ///< "bf16"
-  std::string recipe;          ///< empty: the scheme's default recipe
-  std::string sampler;         ///< "flow_match_euler shift=3"
-  std::string model;           ///< name of the model's folder or "org/name", not a path
-  std::string weights_sha256;  ///< 64 lower-case hex digits; empty where there is no file
-  std::string version;         ///< of fluxq
-  std::string device = "cpu";  ///< "cpu" or "cuda": another one gives other bytes
+  std::string scheme;              ///< "bf16"
+  std::string recipe;              ///< empty: the scheme's default recipe
+  std::string sampler;             ///< "flow_match_euler shift=3"
+  std::string model;               ///< name of the model's folder or "org/name", not a path
+  std::string weights_sha256;      ///< 64 lower-case hex digits; empty where there is no file
+  std::string version;             ///< of fluxq
+  std::string device = "cpu";      ///< "cpu" or "cuda": another one gives other bytes
+  std::string attention = "bf16";  ///< EngineOptions::attention
 
   bool operator==(const PictureInfo&) const = default;
 };

@@ -43,7 +43,8 @@ PictureInfo story(const TextToImage& pipeline, const LoadOrder& load, const Requ
           .model = pipeline.model().name,
           .weights_sha256 = load.weights_sha256,
           .version = std::string(version()),
-          .device = load.device};
+          .device = load.device,
+          .attention = attention_of(load.plan, load.scheme)};
 }
 
 void compare_pictures(const Image& image, const Image& reference, PictureResult& result) {

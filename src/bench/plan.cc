@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/shared_files.h"
 #include "base/text.h"
+#include "pipeline/attention_precision.h"
 #include "quant/scheme.h"
 
 namespace fluxq {
@@ -86,6 +87,8 @@ void check_prompts(const std::vector<std::string>& prompts) {
            in_quotes(prompts[i]));
   }
 }
+
+bool is_reference(std::string_view scheme) { return scheme == kBaseline || scheme == kExact; }
 
 // ---- plan files
 
@@ -166,6 +169,7 @@ void PlanRequest::fill_from(const PlanRequest& other) {
   fill(warmups, other.warmups);
   fill(repeats, other.repeats);
   fill(recipe, other.recipe);
+  fill(attention, other.attention);
 }
 
 PlanRequest to_request(const Plan& plan) {
@@ -180,15 +184,16 @@ PlanRequest to_request(const Plan& plan) {
           .seeds = plan.seeds,
           .warmups = plan.warmups,
           .repeats = plan.repeats,
-          .recipe = plan.recipe};
+          .recipe = plan.recipe,
+          .attention = plan.attention};
 }
 
 PlanRequest read_plan_file(const fs::path& file) {
   const std::string where = file.string();
   const Json plan = parse_json(read_text_file(file, kMaxFileBytes), where);
-  const std::vector<std::string> known = {"model", "schemes",  "batches",         "sizes",
-                                          "steps", "guidance", "max_text_tokens", "prompts",
-                                          "seeds", "warmups",  "repeats",         "recipe"};
+  const std::vector<std::string> known = {
+      "model",   "schemes", "batches", "sizes",   "steps",  "guidance", "max_text_tokens",
+      "prompts", "seeds",   "warmups", "repeats", "recipe", "attention"};
   if (!plan.is_object())
     fail(ErrorCode::corrupt_file, "{}: expected an object, got {}", where, describe(plan));
   for (const auto& [key, value] : plan.items()) {
@@ -223,6 +228,8 @@ PlanRequest read_plan_file(const fs::path& file) {
     const std::string recipe = require_string(plan, "recipe", where);
     request.recipe = recipe.empty() ? "" : (file.parent_path() / recipe).string();
   }
+  if (member(plan, "attention", where))
+    request.attention = require_string(plan, "attention", where);
   return request;
 }
 
@@ -289,7 +296,8 @@ Plan resolve_plan(const PlanRequest& request, const ModelFolder& model, Device d
             .seeds = distinct(request.seeds.value_or(first_seeds(1))),
             .warmups = request.warmups.value_or(1),
             .repeats = request.repeats.value_or(5),
-            .recipe = request.recipe.value_or("")};
+            .recipe = request.recipe.value_or(""),
+            .attention = request.attention.value_or("bf16")};
   check_some("schemes", plan.schemes, 64);
   check_some("batches", plan.batches, 64);
   check_some("sizes", plan.sizes, 64);
@@ -307,17 +315,22 @@ Plan resolve_plan(const PlanRequest& request, const ModelFolder& model, Device d
   check_range("warmups", plan.warmups, 0, kMaxRuns);
   check_range("repeats", plan.repeats, 1, kMaxRuns);
   check_prompts(plan.prompts);
+  attention_precision(plan.attention, device);
   for (const std::string& scheme : plan.schemes) recipe_of(plan, find_scheme(scheme));
   return plan;
 }
 
 std::string recipe_file_of(const Plan& plan, std::string_view scheme) {
-  return scheme == kBaseline || scheme == kExact ? "" : plan.recipe;
+  return is_reference(scheme) ? "" : plan.recipe;
 }
 
 Recipe recipe_of(const Plan& plan, const Scheme& scheme) {
   const std::string file = recipe_file_of(plan, scheme.info().name);
   return file.empty() ? Recipe::standard(scheme) : Recipe::load(file, scheme);
+}
+
+std::string attention_of(const Plan& plan, std::string_view scheme) {
+  return is_reference(scheme) ? "bf16" : plan.attention;
 }
 
 uint64_t other_seed(const Plan& plan) {

@@ -26,7 +26,8 @@ struct PlanRequest {
   std::optional<std::vector<std::string>> prompts;
   std::optional<std::vector<uint64_t>> seeds;
   std::optional<int> warmups, repeats;
-  std::optional<std::string> recipe;  ///< a file; empty: the default recipe
+  std::optional<std::string> recipe;     ///< a file; empty: the default recipe
+  std::optional<std::string> attention;  ///< EngineOptions::attention
 
   /// What is absent here is taken from `other`.
   void fill_from(const PlanRequest& other);
@@ -68,6 +69,8 @@ inline constexpr std::string_view kExact = "f32";
 /// bf16 and f32, keep that. Errors of Recipe::load().
 std::string recipe_file_of(const Plan& plan, std::string_view scheme);
 Recipe recipe_of(const Plan& plan, const Scheme& scheme);
+/// What the attention of a scheme computes in: of the references always in "bf16".
+std::string attention_of(const Plan& plan, std::string_view scheme);
 
 /// A seed that is not the plan's: what another seed changes is shown with it.
 uint64_t other_seed(const Plan& plan);

@@ -106,6 +106,24 @@ TEST(Plan, ARecipeIsForTheSchemesThatQuantize) {
   EXPECT_EQ(to_json(resolve(to_request(testing::sample_plan())))["recipe"], "");
 }
 
+TEST(Plan, AnAttentionIsForTheSchemesThatQuantize) {
+  const TempFolder folder;
+  write_test_file(folder / "plan.json", R"({"attention": "int8", "schemes": ["int8dq"]})");
+  const PlanRequest request = read_plan_file(folder / "plan.json");
+  EXPECT_FLUXQ_ERROR(resolve(request), unsupported, "attention int8: expected bf16 on the CPU");
+  Plan plan = resolve({});
+  EXPECT_EQ(plan.attention, "bf16");
+  plan.attention = *request.attention;
+  EXPECT_EQ(attention_of(plan, "int8dq"), "int8");
+  EXPECT_EQ(attention_of(plan, "bf16"), "bf16");
+  EXPECT_EQ(attention_of(plan, "f32"), "bf16");
+  EXPECT_EQ(*to_request(plan).attention, "int8");
+  EXPECT_EQ(plan_from_json(to_json(plan), "x").attention, "int8");
+  Json older = to_json(plan);
+  older.erase("attention");
+  EXPECT_EQ(plan_from_json(older, "x").attention, "bf16");
+}
+
 TEST(Plan, AStoredPlanResolvesToItself) {
   const Plan plan = testing::sample_plan();
   EXPECT_EQ(to_json(resolve(to_request(plan))), to_json(plan));

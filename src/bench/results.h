@@ -131,6 +131,7 @@ struct Plan {
   std::vector<uint64_t> seeds;
   int warmups = 1, repeats = 5;
   std::string recipe = {};  ///< a file, for the schemes that quantize; empty: the default recipe
+  std::string attention = "bf16";  ///< for the schemes that quantize: EngineOptions::attention
 };
 
 /// The cells of a plan, in its order: scheme by scheme, size by size, batch by batch.

@@ -191,7 +191,8 @@ Json to_json(const Plan& plan) {
           {"seeds", plan.seeds},
           {"warmups", plan.warmups},
           {"repeats", plan.repeats},
-          {"recipe", plan.recipe}};
+          {"recipe", plan.recipe},
+          {"attention", plan.attention}};
 }
 
 Plan plan_from_json(const Json& json, std::string_view where) {
@@ -209,7 +210,8 @@ Plan plan_from_json(const Json& json, std::string_view where) {
             .seeds = require_seeds(json, "seeds", where),
             .warmups = count("warmups", 0),
             .repeats = count("repeats", 1),
-            .recipe = optional_string(json, "recipe", where, "")};
+            .recipe = optional_string(json, "recipe", where, ""),
+            .attention = optional_string(json, "attention", where, "bf16")};
   for (int64_t batch : require_ints(json, "batches", where, 1, kMaxInt))
     plan.batches.push_back(static_cast<int>(batch));
   for (const Json& size : require_array(json, "sizes", where)) {

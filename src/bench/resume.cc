@@ -16,8 +16,8 @@ constexpr std::string_view kEnvironment[] = {
     "variant",       "device",        "device_name", "driver",     "cuda",
     "kernel",        "isa",           "threads"};
 /// What makes a picture another picture.
-constexpr std::string_view kDrawn[] = {"weights_sha256", "variant",         "steps",
-                                       "guidance",       "max_text_tokens", "recipe"};
+constexpr std::string_view kDrawn[] = {"weights_sha256",  "variant", "steps",    "guidance",
+                                       "max_text_tokens", "recipe",  "attention"};
 
 std::string shown(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();

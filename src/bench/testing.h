@@ -42,7 +42,8 @@ inline Plan sample_plan() {
           .seeds = {0, std::numeric_limits<uint64_t>::max()},
           .warmups = 1,
           .repeats = 3,
-          .recipe = ""};
+          .recipe = "",
+          .attention = "bf16"};
 }
 
 inline Cell sample_cell(const CellKey& key) {

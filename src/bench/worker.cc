@@ -12,6 +12,7 @@
 #include "bench/messages.h"
 #include "bench/plan.h"
 #include "fluxq/engine.h"
+#include "pipeline/attention_precision.h"
 #include "pipeline/open_device.h"
 
 namespace fluxq {
@@ -103,7 +104,9 @@ class Worker {
     PhasePeaks peaks(*kernels_, channel_);
     pipeline_ = std::make_unique<TextToImage>(
         read_model_folder(find_model(order.plan.model), channel_),
-        recipe_of(order.plan, find_scheme(order.scheme)), *kernels_, peaks, cancel_);
+        recipe_of(order.plan, find_scheme(order.scheme)), *kernels_, peaks, cancel_,
+        Residency::always,
+        attention_precision(attention_of(order.plan, order.scheme), kernels_->device()));
     loaded_.memory = peaks.take();
     loaded_.load_ms = std::chrono::duration<double, std::milli>(Clock::now() - started_).count();
   }

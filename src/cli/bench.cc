@@ -181,6 +181,9 @@ void add_bench(CLI::App& app, Session& session) {
       ->check(CLI::Range(0, 10'000));
   command->add_option("--recipe", plan.recipe,
                       "A recipe file for the schemes that quantize: which layer gets which scheme");
+  command->add_option("--attention", plan.attention,
+                      "What the attention of the schemes that quantize computes in: bf16, or on "
+                      "the GPU int8 or fp8 [bf16]");
   command->add_option("--warmups", plan.warmups, "Runs of a cell that do not count [1]");
   command->add_option("--repeats", plan.repeats, "Runs of a cell that count [5]");
   command->add_option("--plan", options->plan_file, "A plan as JSON (docs/benchmark.md)");

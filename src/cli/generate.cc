@@ -11,6 +11,7 @@
 #include "fluxq/engine.h"
 #include "image/png.h"
 #include "image/sheet.h"
+#include "pipeline/attention_precision.h"
 #include "pipeline/memory_table.h"
 #include "pipeline/model_recipe.h"
 #include "pipeline/open_device.h"
@@ -103,6 +104,7 @@ std::string take_from_picture(Options& options) {
   options.prompts = {info.prompt};
   options.engine.scheme = info.scheme;
   options.engine.recipe = info.recipe;
+  options.engine.attention = info.attention;
   options.engine.weights_sha256 = info.weights_sha256;
   if (!options.model_given) options.engine.model = info.model;
   if (!options.device_given) options.engine.device = info.device;
@@ -119,6 +121,7 @@ std::string take_from_picture(Options& options) {
 void show_plan(const Options& options, Progress& progress) {
   const EngineOptions& engine = options.engine;
   const std::unique_ptr<Kernels> kernels = open_device(engine.device, engine.threads);
+  attention_precision(engine.attention, kernels->device());
   const ModelFolder model = read_model_folder(find_model(engine.model), progress);
   const Recipe recipe = choose_recipe(model, engine.scheme, engine.recipe);
   const Request request = resolve_request(options.generate, model.defaults);
@@ -200,6 +203,10 @@ void add_generate(CLI::App& app, Session& session) {
                           "Quantization scheme (fluxq schemes) [bf16, or as the model is stored]"),
       command->add_option("--recipe", engine.recipe,
                           "A recipe file: which layer gets which scheme"),
+      command
+          ->add_option("--attention", engine.attention,
+                       "What attention computes in: bf16, or on the GPU int8 or fp8")
+          ->capture_default_str(),
       command->add_option("--steps", generate.steps, "Denoising steps [from the model: 4 or 28]"),
       command->add_option("--seed", generate.seed, "Seed of the first picture")
           ->capture_default_str(),

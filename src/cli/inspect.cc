@@ -75,11 +75,11 @@ void show_picture(const fs::path& file, bool json) {
       fmt::format("{}: a picture made by fluxq {}\n  prompt: {}\n  seed: {}\n  steps: {}\n  size: "
                   "{} x {}\n  guidance: {}\n"
                   "  text tokens: {}\n  scheme: {}\n  recipe: {}\n  sampler: {}\n  model: {}\n  "
-                  "weights sha256: {}\n  device: {}\n",
+                  "weights sha256: {}\n  device: {}\n  attention: {}\n",
                   file.filename().string(), info.version, info.prompt, info.seed, info.steps,
                   info.width, info.height, info.guidance, info.max_text_tokens, info.scheme,
                   info.recipe.empty() ? "default" : info.recipe, info.sampler, info.model,
-                  info.weights_sha256, info.device));
+                  info.weights_sha256, info.device, info.attention));
 }
 
 void run(const std::string& target, bool json, const Session& session) {

@@ -32,6 +32,7 @@ void visit_fields(Info& info, Visit&& visit) {
   visit("recipe", info.recipe);
   visit("sampler", info.sampler);
   visit("device", info.device);
+  visit("attention", info.attention);
 }
 
 // What is wrong with the values, or an empty string. Used on the way in and on the way out.
@@ -87,6 +88,7 @@ std::string to_json(const PictureInfo& info) {
     fail(ErrorCode::bad_argument, "picture metadata: {}", fault);
   Json json = {{"format", kFormat}};
   visit_fields(info, [&](const char* key, const auto& value) { json[key] = value; });
+  if (info.attention == PictureInfo().attention) json.erase("attention");
   return json.dump();
 }
 
@@ -98,8 +100,8 @@ PictureInfo picture_info_from_json(std::string_view text, std::string_view where
          where, kFormat, format);
   PictureInfo info;
   visit_fields(info, [&](std::string_view key, auto& value) {
-    // Older pictures do not say: there was the CPU only.
-    if (key == "device" && find_member(json, key, where) == nullptr) return;
+    // Older pictures do not say: there was the CPU only. The usual attention is never said.
+    if ((key == "device" || key == "attention") && find_member(json, key, where) == nullptr) return;
     read_field(json, key, where, value);
   });
   if (const std::string fault = find_fault(info); !fault.empty())

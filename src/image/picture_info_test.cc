@@ -63,6 +63,15 @@ TEST(PictureInfo, PicturesWithoutADeviceAreTheCpus) {
   EXPECT_EQ(info.seed, sample().seed);
 }
 
+TEST(PictureInfo, OnlyAnUnusualAttentionIsSaid) {
+  EXPECT_EQ(to_json(sample()).find("attention"), std::string::npos);
+  EXPECT_EQ(picture_info_from_json(to_json(sample()), "x").attention, "bf16");
+  PictureInfo info = sample();
+  info.attention = "int8";
+  EXPECT_NE(to_json(info).find(R"("attention":"int8")"), std::string::npos);
+  EXPECT_EQ(picture_info_from_json(to_json(info), "x"), info);
+}
+
 TEST(PictureInfo, WhatCannotBeKeptIsRefused) {
   const auto refused = [](auto change) {
     PictureInfo info = sample();

@@ -5,6 +5,7 @@
 #include <future>
 
 #include "fluxq/version.h"
+#include "pipeline/attention_precision.h"
 #include "pipeline/model_recipe.h"
 #include "pipeline/model_weights.h"
 #include "pipeline/open_device.h"
@@ -29,6 +30,7 @@ const CancelToken& never() {
 struct Engine::Implementation {
   Implementation(const EngineOptions& engine_options, Progress& progress, const CancelToken& cancel)
       : options(engine_options), kernels(open_device(options.device, options.threads)) {
+    const AttentionPrecision attention = attention_precision(options.attention, kernels->device());
     ModelFolder model = read_model_folder(find_model(options.model), progress);
     const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
     scheme = recipe.main().info().name;
@@ -44,7 +46,7 @@ struct Engine::Implementation {
     std::future<std::string> hash = std::async(
         std::launch::async, [model, &cancel] { return model_weights_sha256(model, 1, cancel); });
     pipeline = std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel,
-                                             residency);
+                                             residency, attention);
     weights_hash = hash.get();
     if (!options.weights_sha256.empty() && weights_hash != options.weights_sha256) {
       fail(ErrorCode::bad_argument, "the model {}: expected weights with sha256 {}, got {}",
@@ -67,7 +69,8 @@ struct Engine::Implementation {
             .model = model.name,
             .weights_sha256 = weights_hash,
             .version = std::string(version()),
-            .device = std::string(device_name(kernels->device()))};
+            .device = std::string(device_name(kernels->device())),
+            .attention = options.attention};
   }
 
   EngineOptions options;

@@ -125,7 +125,8 @@ class Activations {
     return values * (element_ + 1) + scratch + attention(4 * image_, model_.vae.channels.back());
   }
 
-  // The CPU arranges keys and values once for all queries; the sizes of its tiles round up.
+  // The CPU arranges keys and values once for all queries; the sizes of its tiles round up. On the
+  // GPU the 8-bit codes of q, k and v need less than the linear layers before and after them.
   int64_t attention(int64_t rows, int64_t width) const {
     return is_cuda_ ? 0 : 2 * rows * width * element_ * 5 / 4;
   }

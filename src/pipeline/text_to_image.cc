@@ -71,8 +71,13 @@ Rows repeated(const Tensor& tensor, int64_t batch) {
 }  // namespace
 
 TextToImage::TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kernels,
-                         Progress& progress, const CancelToken& cancel, Residency residency)
-    : model_(std::move(model)), recipe_(recipe), kernels_(kernels), residency_(residency) {
+                         Progress& progress, const CancelToken& cancel, Residency residency,
+                         AttentionPrecision attention)
+    : model_(std::move(model)),
+      recipe_(recipe),
+      kernels_(kernels),
+      residency_(residency),
+      attention_(attention) {
   // The smallest request.
   const MemoryRequest least = {.batch = 1,
                                .width = model_.size_step(),
@@ -239,7 +244,8 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
                                 .prompt_embeds = repeated(text.prompt_embeds, batch),
                                 .pooled = repeated(text.pooled, batch),
                                 .height = token_rows,
-                                .width = token_cols});
+                                .width = token_cols,
+                                .attention = attention_});
   if (observer) {
     observer->stage("prompt_embeds", copy_to_host(kernels_, repeated(text.prompt_embeds, batch)));
     observer->stage(

@@ -46,7 +46,8 @@ class TextToImage {
   /// `kernels` must outlive this. Errors: those of the readers; out_of_memory_* when the weights
   /// will not fit, before any is read.
   TextToImage(ModelFolder model, const Recipe& recipe, Kernels& kernels, Progress& progress,
-              const CancelToken& cancel, Residency residency = Residency::always);
+              const CancelToken& cancel, Residency residency = Residency::always,
+              AttentionPrecision attention = AttentionPrecision::bf16);
 
   const ModelFolder& model() const { return model_; }
   const Recipe& recipe() const { return recipe_; }
@@ -78,6 +79,7 @@ class TextToImage {
   Recipe recipe_;
   Kernels& kernels_;
   Residency residency_;
+  AttentionPrecision attention_;
   std::unique_ptr<Tokenizer> clip_tokenizer_, t5_tokenizer_;
   std::unique_ptr<ModelParts> parts_;
   std::vector<int64_t> recorded_shape_;

@@ -111,12 +111,15 @@ Section method_section(const Analysis& analysis) {
   Section section{"method", "Method", {}};
   section.blocks.push_back(Bullets{
       {fmt::format(
-           "{}{}, {} text tokens{}. Each scheme runs in its own process: {} first, not "
+           "{}{}, {} text tokens{}{}. Each scheme runs in its own process: {} first, not "
            "counted, then {} for each cell; the first run of the process is shown apart, as "
            "cold.",
            count_of(plan.steps, "step"), guidance, plan.max_text_tokens,
-           plan.recipe.empty() ? "" : ", recipe " + plan.recipe, count_of(plan.warmups, "warm-up"),
-           count_of(plan.repeats, "run")),
+           plan.recipe.empty() ? "" : ", recipe " + plan.recipe,
+           plan.attention == "bf16"
+               ? ""
+               : fmt::format(", attention in {} but for bf16 and f32", plan.attention),
+           count_of(plan.warmups, "warm-up"), count_of(plan.repeats, "run")),
        "A time is the wall clock of one run, from the prompt to the finished pictures of a batch; "
        "shown is the median, with the range of the middle half. All samples are in results.json.",
        "Speed-up and latency reduction are the ratio of two medians. Its 95 % interval is a "

@@ -104,6 +104,32 @@ TEST(Generate, LikeSaysWhenItsDeviceIsAnother) {
   EXPECT_THAT(run_fluxq({"inspect", folder / "cpu.png"}).out, HasSubstr("device: cpu"));
 }
 
+TEST(Generate, LikeTakesTheAttention) {
+  const TemporaryFolder folder;
+  Picture picture;
+  picture.image = {.width = 16, .height = 16, .rgb = std::vector<uint8_t>(16 * 16 * 3, 7)};
+  picture.info = {.prompt = "red apple",
+                  .steps = 1,
+                  .width = 64,
+                  .height = 64,
+                  .max_text_tokens = 8,
+                  .scheme = "bf16",
+                  .recipe = "",
+                  .sampler = "",
+                  .model = "synthetic:flux-tiny",
+                  .weights_sha256 = "",
+                  .version = "0",
+                  .device = "cuda",
+                  .attention = "int8"};
+  write_png(folder / "gpu.png", picture);
+  EXPECT_THAT(run_fluxq({"inspect", folder / "gpu.png"}).out, HasSubstr("attention: int8"));
+  const Outcome outcome = run_fluxq(
+      {"generate", "--like", folder / "gpu.png", "--device", "cpu", "-o", folder / "cpu.png"});
+  EXPECT_EQ(outcome.status, 5);
+  EXPECT_THAT(outcome.err, HasSubstr("attention int8: expected bf16 on the CPU"));
+  EXPECT_FALSE(fs::exists(folder / "cpu.png"));
+}
+
 TEST(Generate, LowMemoryDrawsTheSamePictures) {
   const TemporaryFolder folder;
   for (const std::vector<std::string>& option :
@@ -185,6 +211,10 @@ TEST(Generate, BadArgumentsGetASentenceAndWriteNothing) {
       {{"generate", "x", "--scheme", "int8"}, 2, "int8dq"},
       {{"generate", "x", "--model", "no-such-model"}, 3, "was not found; looked for"},
       {{"generate", "x", "--device", "tpu"}, 2, "expected auto, cpu or cuda"},
+      {{"generate", "x", "--attention", "int"}, 2, "Did you mean \"int8\"?"},
+      {{"generate", "x", "--attention", "int8", "--device", "cpu"},
+       5,
+       "attention int8: expected bf16 on the CPU"},
       {{"generate", "\xff\xfe"}, 2, "UTF-8"},
       {{"generate"}, 2, "expected a prompt"},
       {{"generate", "x", "--prompts", "/no/such/file"}, 3, "/no/such/file"},
