@@ -78,8 +78,8 @@ TEST(Synthetic, IsDrawnInspectedCoveredAndRemadeButNotQuantized) {
   EXPECT_FALSE(fs::exists(folder / "packed"));
 }
 
-TEST(Generate, LikeSaysWhenItsDeviceIsAnother) {
-  const TemporaryFolder folder;
+/// As if a GPU had made it.
+Picture picture_of_a_gpu() {
   Picture picture;
   picture.image = {.width = 16, .height = 16, .rgb = std::vector<uint8_t>(16 * 16 * 3, 7)};
   picture.info = {.prompt = "red apple",
@@ -96,7 +96,12 @@ TEST(Generate, LikeSaysWhenItsDeviceIsAnother) {
                   .weights_sha256 = "",
                   .version = "0",
                   .device = "cuda"};
-  write_png(folder / "gpu.png", picture);
+  return picture;
+}
+
+TEST(Generate, LikeSaysWhenItsDeviceIsAnother) {
+  const TemporaryFolder folder;
+  write_png(folder / "gpu.png", picture_of_a_gpu());
   const Outcome outcome = run_fluxq(
       {"generate", "--like", folder / "gpu.png", "--device", "cpu", "-o", folder / "cpu.png"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
@@ -106,21 +111,8 @@ TEST(Generate, LikeSaysWhenItsDeviceIsAnother) {
 
 TEST(Generate, LikeTakesTheAttention) {
   const TemporaryFolder folder;
-  Picture picture;
-  picture.image = {.width = 16, .height = 16, .rgb = std::vector<uint8_t>(16 * 16 * 3, 7)};
-  picture.info = {.prompt = "red apple",
-                  .steps = 1,
-                  .width = 64,
-                  .height = 64,
-                  .max_text_tokens = 8,
-                  .scheme = "bf16",
-                  .recipe = "",
-                  .sampler = "",
-                  .model = "synthetic:flux-tiny",
-                  .weights_sha256 = "",
-                  .version = "0",
-                  .device = "cuda",
-                  .attention = "int8"};
+  Picture picture = picture_of_a_gpu();
+  picture.info.attention = "int8";
   write_png(folder / "gpu.png", picture);
   EXPECT_THAT(run_fluxq({"inspect", folder / "gpu.png"}).out, HasSubstr("attention: int8"));
   const Outcome outcome = run_fluxq(
@@ -170,21 +162,10 @@ TEST(Generate, PlanShowsWhatWouldFitAndLoadsNothing) {
 
 TEST(Generate, LikeRefusesOtherWeights) {
   const TemporaryFolder folder;
-  Picture picture;
-  picture.image = {.width = 16, .height = 16, .rgb = std::vector<uint8_t>(16 * 16 * 3, 7)};
-  picture.info = {.prompt = "red apple",
-                  .seed = 1,
-                  .steps = 1,
-                  .width = 64,
-                  .height = 64,
-                  .guidance = 0,
-                  .max_text_tokens = 8,
-                  .scheme = "bf16",
-                  .recipe = "",
-                  .sampler = "",
-                  .model = "emoji-flux",
-                  .weights_sha256 = std::string(64, 'a'),
-                  .version = "0"};
+  Picture picture = picture_of_a_gpu();
+  picture.info.device = "cpu";
+  picture.info.model = "emoji-flux";
+  picture.info.weights_sha256 = std::string(64, 'a');
   write_png(folder / "other.png", picture);
   const Outcome outcome =
       run_fluxq({"generate", "--like", folder / "other.png", "-o", folder / "b.png"});
