@@ -114,8 +114,8 @@ std::string speed_text(const CellSummary& cell) {
     case Verdict::not_distinguishable:
       break;
   }
-  return text + fmt::format(", not distinguishable from bf16: {}. ",
-                            ratio_text(*cell.time_ratio, "bf16"));
+  return text +
+         fmt::format(", not distinguishable from bf16: {}. ", ratio_text(*cell.time_ratio, "bf16"));
 }
 
 std::string quality_text(const Recommendation& recommendation, const Analysis& analysis) {

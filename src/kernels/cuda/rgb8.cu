@@ -33,8 +33,8 @@ void CudaKernels::to_rgb8(const Tensor& pictures, const Tensor& rgb) {
   if (pictures.dtype() == DType::f32)
     rgb8_kernel<<<blocks, kThreads, 0, stream_>>>(pictures.data<float>(), count, out);
   else
-    rgb8_kernel<<<blocks, kThreads, 0, stream_>>>(
-        static_cast<const __nv_bfloat16*>(pictures.raw()), count, out);
+    rgb8_kernel<<<blocks, kThreads, 0, stream_>>>(static_cast<const __nv_bfloat16*>(pictures.raw()),
+                                                  count, out);
   cuda::check_launch("to_rgb8");
 }
 
