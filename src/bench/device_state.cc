@@ -75,7 +75,8 @@ std::vector<std::string> notes_on(const DeviceState& before, const DeviceState& 
                                 threads == 1 ? "thread" : "threads"));
   }
   if (before.other_processes.value_or(0) > 0)
-    notes.push_back(fmt::format("{} other processes used the device", *before.other_processes));
+    notes.push_back(fmt::format("{} other {} used the device", *before.other_processes,
+                                *before.other_processes == 1 ? "process" : "processes"));
   return notes;
 }
 
