@@ -1,3 +1,7 @@
+// GCC 12 sees uninitialized functions inside std::regex where the address sanitizer is on (GCC's
+// bug 105562).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
 #include "report/report.h"
 
 #include <cmath>
