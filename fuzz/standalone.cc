@@ -104,6 +104,7 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size) 
   const size_t at = below(size + 1);
   const auto insert = [&](const void* bytes, size_t length) {
     length = std::min(length, max_size - size);
+    if (length == 0) return size;  // an empty vector's data() is null
     std::memmove(data + at + length, data + at, size - at);
     std::memcpy(data + at, bytes, length);
     return size + length;
