@@ -24,7 +24,9 @@ namespace {
 // values are the same, since a fused multiply-add rounds once either way.
 #if defined(FLUXQ_SANITIZED) || !defined(__x86_64__)
 #define FLUXQ_VECTOR_LOOP  // the sanitizers' start-up code cannot stand before the loader's choice
+#define FLUXQ_SIMD_LOOP
 #else
+#define FLUXQ_SIMD_LOOP _Pragma("omp simd")
 #define FLUXQ_VECTOR_LOOP __attribute__((target_clones("arch=x86-64-v3", "default")))
 #endif
 #define FLUXQ_INLINE __attribute__((always_inline)) inline
@@ -88,7 +90,7 @@ FLUXQ_INLINE SinCos cephes_sincos(float x) {
 FLUXQ_VECTOR_LOOP void box_muller(float* values, size_t groups) {
   constexpr float kTwoPi = static_cast<float>(2.0 * std::numbers::pi);
   for (size_t group = 0; group < groups; ++group, values += 16) {
-#pragma omp simd
+    FLUXQ_SIMD_LOOP
     for (int k = 0; k < 8; ++k) {
       const float radius = std::sqrt(-2.0f * cephes_log(1.0f - values[k]));
       const SinCos turn = cephes_sincos(kTwoPi * values[k + 8]);
