@@ -15,21 +15,18 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/simd.h"
 
 namespace fluxq {
 namespace {
 
-// The loop over pairs is compiled twice and the processor's version chosen when the program is
-// loaded: with FMA instructions it is a vector loop, without them std::fma is a function call. The
-// values are the same, since a fused multiply-add rounds once either way.
-#if defined(FLUXQ_SANITIZED) || !defined(__x86_64__)
-#define FLUXQ_VECTOR_LOOP  // the sanitizers' start-up code cannot stand before the loader's choice
-#define FLUXQ_SIMD_LOOP
+// With FMA instructions the loop over pairs is a vector loop, without them std::fma is a function
+// call. The values are the same, since a fused multiply-add rounds once either way.
+#ifdef FLUXQ_SANITIZED
+#define FLUXQ_SIMD_LOOP  // clang refuses a loop that it cannot make one
 #else
 #define FLUXQ_SIMD_LOOP _Pragma("omp simd")
-#define FLUXQ_VECTOR_LOOP __attribute__((target_clones("arch=x86-64-v3", "default")))
 #endif
-#define FLUXQ_INLINE __attribute__((always_inline)) inline
 
 /// Value at x of the polynomial with `coefficients`, highest power first, one rounding per step.
 template <size_t N>
@@ -87,7 +84,7 @@ FLUXQ_INLINE SinCos cephes_sincos(float x) {
 }
 
 /// Uniforms in [0, 1) to normals in place, in groups of 16: values k and k + 8 make a pair.
-FLUXQ_VECTOR_LOOP void box_muller(float* values, size_t groups) {
+FLUXQ_SIMD void box_muller(float* values, size_t groups) {
   constexpr float kTwoPi = static_cast<float>(2.0 * std::numbers::pi);
   for (size_t group = 0; group < groups; ++group, values += 16) {
     FLUXQ_SIMD_LOOP

@@ -1,8 +1,6 @@
-/// Vector loops of the CPU kernels: a function marked FLUXQ_SIMD is compiled three times (AVX-512,
-/// AVX2, plain x86-64) and the processor's best version is chosen when the program is loaded; its
-/// loops say `#pragma omp simd`. What they call must be FLUXQ_INLINE, or it is not compiled for
-/// that version. The element-wise functions below are plain float arithmetic without branches, so
-/// that they vectorise; each names its error.
+/// Vector loops of the CPU kernels: functions marked FLUXQ_SIMD (base/simd.h), whose loops say
+/// `#pragma omp simd`. The element-wise functions below are plain float arithmetic without
+/// branches, so that they vectorise; each names its error.
 #pragma once
 
 #include <bit>
@@ -10,16 +8,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/simd.h"
 #include "tensor/dtype.h"
 
 namespace fluxq::cpu {
-
-#if defined(FLUXQ_SANITIZED) || !defined(__x86_64__)
-#define FLUXQ_SIMD  // the sanitizers' start-up code cannot stand before the loader's choice
-#else
-#define FLUXQ_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
-#define FLUXQ_INLINE __attribute__((always_inline)) inline
 
 /// e^x for x in [-87, 88], where the result and its factors are normal numbers; beyond, as at the
 /// nearer end. Relative error < 2.5e-7. Reduction to |r| <= ln(2) / 2 in two parts (Cody and
