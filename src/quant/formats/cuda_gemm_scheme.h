@@ -71,6 +71,20 @@ FusedParts fused_e4m3(const Epilogue& wanted);
 inline constexpr KernelRounding kRoundingE4m3 = {
     .sum = 0x1p-13, .gated_bias = 0x1p-9, .largest_weight = 0x1p96};
 
+/// What schemes of e4m3 codes share: all but how their scales come about.
+class CudaE4m3Scheme : public CudaGemmScheme {
+ public:
+  using CudaGemmScheme::CudaGemmScheme;
+  std::string kernel_name() const override { return "cuBLASLt e4m3"; }
+  FusedParts fused() const override { return {true, true, true, true}; }
+  FusedParts fused(const Epilogue& wanted) const override { return fused_e4m3(wanted); }
+  KernelRounding rounding() const override { return kRoundingE4m3; }
+  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
+              const Rows& out) override {
+    multiply_e4m3(kernels_, input, static_cast<const CodesWeight&>(weight), epilogue, out);
+  }
+};
+
 /// The same for 8-bit integers with one scale per row of either.
 void multiply_s8(CudaKernels& kernels, const Prepared& input, const CodesWeight& weight,
                  const Epilogue& epilogue, const Rows& out);

@@ -6,13 +6,9 @@
 namespace fluxq {
 namespace {
 
-class Fp8DqRowCuda final : public CudaGemmScheme {
+class Fp8DqRowCuda final : public CudaE4m3Scheme {
  public:
-  using CudaGemmScheme::CudaGemmScheme;
-  std::string kernel_name() const override { return "cuBLASLt e4m3"; }
-  FusedParts fused() const override { return {true, true, true, true}; }
-  FusedParts fused(const Epilogue& wanted) const override { return fused_e4m3(wanted); }
-  KernelRounding rounding() const override { return kRoundingE4m3; }
+  using CudaE4m3Scheme::CudaE4m3Scheme;
   std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
     cuda::require_finite(kernels_, weight, name);
     PackedWeight packed = new_parts(Fp8DqRowScheme(), weight);
@@ -24,10 +20,6 @@ class Fp8DqRowCuda final : public CudaGemmScheme {
     Prepared prepared = new_codes(DType::f8_e4m3, input.x, input.x.batch * input.x.rows);
     cuda::quantize_rows_e4m3(kernels_, input, prepared.codes, prepared.scale.data<float>());
     return prepared;
-  }
-  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
-              const Rows& out) override {
-    multiply_e4m3(kernels_, input, static_cast<const CodesWeight&>(weight), epilogue, out);
   }
 };
 
