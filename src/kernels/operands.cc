@@ -161,6 +161,12 @@ void check_group_norm(const Tensor& x, int64_t groups, const Tensor& weight, con
          x.dim(3));
 }
 
+void check_copy_to(const Tensor& host, const Tensor& out) {
+  if (host.dtype() != out.dtype() || host.elements() != out.elements())
+    fail(ErrorCode::internal, "copy to a tensor of {} {}: got {} {}", dtype_name(out.dtype()),
+         to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
+}
+
 void check_fill_random(const Tensor& out) { need_stream("fill_random: out", out.dtype()); }
 
 void check_unpack_latents(const Rows& latents, const Tensor& out) {

@@ -24,6 +24,8 @@ void check_conv2d(const Tensor& x, const ConvWeight& weight, const Tensor& resid
                   const Tensor& out);
 void check_group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                       const Tensor& out);
+/// The same dtype and as many elements.
+void check_copy_to(const Tensor& host, const Tensor& out);
 void check_fill_random(const Tensor& out);
 void check_unpack_latents(const Rows& latents, const Tensor& out);
 void check_to_rgb8(const Tensor& pictures, const Tensor& rgb);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/operands.h"
 #include "kernels/random.h"
 
 namespace fluxq {
@@ -23,9 +24,7 @@ std::shared_ptr<void> host_memory(int64_t bytes) {
 CpuKernels::CpuKernels(int threads) : pool_(threads), arena_(Device::cpu, host_memory) {}
 
 void CpuKernels::copy_to(const Tensor& host, const Tensor& out) {
-  if (host.dtype() != out.dtype() || host.elements() != out.elements())
-    fail(ErrorCode::internal, "copy to a tensor of {} {}: got {} {}", dtype_name(out.dtype()),
-         to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
+  check_copy_to(host, out);
   std::memcpy(out.raw(), host.raw(), static_cast<size_t>(host.bytes()));
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/dnn.h"
+#include "kernels/operands.h"
 
 namespace fluxq {
 namespace {
@@ -91,9 +92,7 @@ Tensor CudaKernels::download(const Tensor& tensor) {
 }
 
 void CudaKernels::copy_to(const Tensor& host, const Tensor& out) {
-  if (host.dtype() != out.dtype() || host.elements() != out.elements())
-    fail(ErrorCode::internal, "copy to a tensor of {} {}: got {} {}", dtype_name(out.dtype()),
-         to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
+  check_copy_to(host, out);
   // The host's memory is pageable: CUDA has read it when the call returns.
   cuda::check(cudaMemcpyAsync(out.raw(), host.raw(), static_cast<size_t>(host.bytes()),
                               cudaMemcpyHostToDevice, stream_),

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/operands.h"
 #include "kernels/random.h"
 
 namespace fluxq {
@@ -14,9 +15,7 @@ RefKernels::RefKernels()
       }) {}
 
 void RefKernels::copy_to(const Tensor& host, const Tensor& out) {
-  if (host.dtype() != out.dtype() || host.elements() != out.elements())
-    fail(ErrorCode::internal, "copy_to: expected {} {}, got {} {}", dtype_name(out.dtype()),
-         to_string(out.shape()), dtype_name(host.dtype()), to_string(host.shape()));
+  check_copy_to(host, out);
   std::memcpy(out.raw(), host.raw(), static_cast<size_t>(host.bytes()));
 }
 
