@@ -42,7 +42,6 @@ std::shared_ptr<void> CudaMemory::take(int64_t bytes) {
               fmt::format("memory of {} bytes", bytes));
   counts_->held += bytes;
   counts_->peak = std::max(counts_->peak, counts_->held);
-  ++counts_->allocations;
   return {memory, [counts = counts_, bytes](void* pointer) {
             (void)cudaFree(pointer);
             counts->held -= bytes;

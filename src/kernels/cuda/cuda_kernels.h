@@ -20,11 +20,10 @@ class CudaMemory {
   std::shared_ptr<void> take(int64_t bytes);
   /// The most bytes held since the last call.
   int64_t take_peak();
-  int64_t allocations() const { return counts_->allocations; }
 
  private:
   struct Counts {  // outlives this: memory may be given back later
-    int64_t held = 0, peak = 0, allocations = 0;
+    int64_t held = 0, peak = 0;
   };
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
 };
