@@ -2,6 +2,7 @@
 // at sampled heads and rows, then timed (median of 30), in all and part by part.
 
 #include <cuda_runtime.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,13 +11,11 @@
 #include <functional>
 #include <map>
 #include <random>
-#include <string_view>
+#include <string>
 
-#include "kernels/cuda/attention_codes.h"
 #include "kernels/cuda/attention_int8.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_kernels.h"
-#include "kernels/cuda/dnn.h"
 
 namespace fluxq {
 namespace {
@@ -167,10 +166,17 @@ struct Precision {
   double limit;  // of the error's rms over the output's
 };
 const Precision kPrecisions[] = {{"bf16", AttentionPrecision::bf16, 0.02},
-                                 {"fp8", AttentionPrecision::fp8, 0.2},
+                                 {"fp8", AttentionPrecision::fp8, 0.08},
                                  {"int8", AttentionPrecision::int8, 0.05}};
 
 int failures = 0;
+
+double of_e4m3(uint8_t code) {
+  const int exponent = code >> 3 & 15, mantissa = code & 7;
+  const double size =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return (code & 0x7f) == 0x7f ? NAN : code & 0x80 ? -size : size;
+}
 
 /// What differs of a matrix, and where.
 class Errors {
@@ -275,13 +281,15 @@ class Run {
     std::fflush(stdout);
   }
 
-  /// All of the int8 kernels' results, against sums in double from their own codes, and the codes'
-  /// scores against those of the data. Says where they differ, by tiles of 16 x 16.
-  void explain_int8() {
+  /// All of the 8-bit kernels' results, against sums in double from their own codes, and the codes'
+  /// scores and values against those of the data. Says where they differ, by tiles of 16 x 16.
+  void explain(const Precision& p) {
     using namespace cuda;
+    args_.precision = p.value;
+    const bool codes_values = p.value == AttentionPrecision::fp8;
     kernels_.copy_to(data_.wide, wide_);
     Arena::Scope scope(kernels_.arena());
-    const Int8Codes codes = take_int8_codes(kernels_, 1, case_.rows, case_.heads);
+    const Int8Codes codes = take_int8_codes(kernels_, args_);
     encode_int8(kernels_, args_, codes);
     check(cudaMemsetAsync(out_.raw(), 0xff, static_cast<size_t>(out_.bytes()), kernels_.stream()),
           "NaN everywhere");
@@ -290,6 +298,8 @@ class Run {
     const Tensor q_scale = kernels_.download(codes.q_scale);
     const Tensor k_scale = kernels_.download(codes.k_scale);
     const int64_t tiles = codes.q.dim(2);
+    const Tensor v = codes_values ? kernels_.download(codes.v) : Tensor();
+    const Tensor v_scale = codes_values ? kernels_.download(codes.v_scale) : Tensor();
     attention_int8(kernels_, codes, args_.v, args_.out);
     const Tensor out = kernels_.download(out_);
     for (int64_t head = 0; head < case_.heads; ++head) {
@@ -297,7 +307,26 @@ class Run {
         const int64_t place = (col / 16 ^ row % 8) * 16 + col % 16;
         return of.data<int8_t>()[((head * tiles) * kInt8Tile + row) * kDim + place];
       };
+      const auto given = [&](int64_t row, int64_t col) -> double {
+        return static_cast<float>(data_.wide.data<bf16>()[row * case_.row_elements +
+                                                          (2 * case_.heads + head) * kDim + col]);
+      };
+      const auto value = [&](int64_t row, int64_t col) {
+        if (!codes_values) return given(row, col);
+        const int64_t in_16 = row % 16, place = in_16 % 8 / 2 * 4 + in_16 / 8 * 2 + in_16 % 2;
+        const int64_t tile = head * tiles + row / kInt8Tile, piece = row % kInt8Tile / 16 ^ col % 8;
+        const auto code = static_cast<const uint8_t*>(
+            v.raw())[(tile * kDim + col) * kInt8Tile + piece * 16 + place];
+        return of_e4m3(code) * v_scale.data<float>()[head * kDim + col];
+      };
       Errors scores("scores of the codes"), results("results from the codes");
+      Errors values("values of the codes");
+      std::vector<double> coded(static_cast<size_t>(case_.rows * kDim));
+      for (size_t i = 0; i < coded.size(); ++i) {
+        const auto row = static_cast<int64_t>(i) / kDim, col = static_cast<int64_t>(i) % kDim;
+        coded[i] = value(row, col);
+        values.add(row, col, coded[i], given(row, col));
+      }
       for (int64_t row = 0; row < case_.rows; ++row) {
         const bool sampled = row % 37 == 0;
         const std::vector<double> query =
@@ -319,20 +348,19 @@ class Run {
           scores.add(row, i, score, exact * args_.scale * 1.4426950408889634);
         }
         for (double& w : weight) sum += w = std::exp2(w - most);
-        for (int64_t i = 0; i < case_.rows; ++i) {
-          const bf16* v =
-              data_.wide.data<bf16>() + i * case_.row_elements + (2 * case_.heads + head) * kDim;
+        for (int64_t i = 0; i < case_.rows; ++i)
           for (size_t j = 0; j < kDim; ++j)
-            want[j] += weight[static_cast<size_t>(i)] / sum * static_cast<float>(v[j]);
-        }
+            want[j] +=
+                weight[static_cast<size_t>(i)] / sum * coded[static_cast<size_t>(i) * kDim + j];
         for (int64_t j = 0; j < kDim; ++j)
           results.add(row, j,
                       static_cast<float>(out.data<bf16>()[(row * case_.heads + head) * kDim + j]),
                       want[static_cast<size_t>(j)]);
       }
-      std::printf("    int8, head %ld\n", head);
+      std::printf("    %s, head %ld\n", p.name, head);
       failures += !scores.small(0.05);
-      failures += !results.small(0.01);
+      failures += !values.small(codes_values ? 0.03 : 0);
+      failures += !results.small(codes_values ? 0.04 : 0.01);
     }
   }
 
@@ -352,27 +380,15 @@ class Run {
     });
     print("attention, bf16", [&] { kernels_.attention(plain); });
     Arena::Scope scope(kernels_.arena());
-    const AttentionCodes codes = take_attention_codes(kernels_, 1, case_.rows, case_.heads);
-    const Tensor results =
-        kernels_.arena().take(DType::f8_e4m3, {1, case_.rows, case_.heads, kCodedDim});
-    print("value scales", [&] { choose_value_scales(kernels_, args_.v, codes); });
-    print("norms and codes", [&] {
-      for (const auto& s : args_.streams)
-        encode_attention(kernels_,
-                         {args_.q.middle(s.first, s.count), args_.k.middle(s.first, s.count),
-                          args_.v.middle(s.first, s.count), s.q_weight, s.k_weight,
-                          args_.rope.slice(s.first, s.first + s.count), kEps},
-                         s.first, codes);
-    });
-    print("attention, e4m3", [&] {
-      kernels_.dnn().attention_e4m3(codes.qkv, args_.scale / (kQueryKeyScale * kQueryKeyScale),
-                                    results);
-    });
-    const Int8Codes int8 = take_int8_codes(kernels_, 1, case_.rows, case_.heads);
-    print("norms and int8 codes", [&] { encode_int8(kernels_, args_, int8); });
-    print("attention, int8", [&] { attention_int8(kernels_, int8, args_.v, args_.out); });
-    print("codes to bf16",
-          [&] { decode_attention(kernels_, results, codes.value_scale, args_.out); });
+    for (const Precision& p : kPrecisions) {
+      if (p.value == AttentionPrecision::bf16) continue;
+      args_.precision = p.value;
+      const Int8Codes codes = take_int8_codes(kernels_, args_);
+      print(fmt::format("norms and {} codes", p.name),
+            [&] { encode_int8(kernels_, args_, codes); });
+      print(fmt::format("attention, {}", p.name),
+            [&] { attention_int8(kernels_, codes, args_.v, args_.out); });
+    }
   }
 
  private:
@@ -388,10 +404,10 @@ class Run {
         "NaN everywhere");
     kernels_.joint_attention(args_);
   }
-  void print(const char* name, const std::function<void()>& run) {
+  void print(const std::string& name, const std::function<void()>& run) {
     const double ms = median_ms(kernels_, run);
-    std::printf("    %-20s S %5ld %8.4f ms", name, case_.rows, ms);
-    if (std::string_view(name).starts_with("attention")) std::printf(" %7.1f TFLOP/s", tflops(ms));
+    std::printf("    %-20s S %5ld %8.4f ms", name.c_str(), case_.rows, ms);
+    if (name.starts_with("attention")) std::printf(" %7.1f TFLOP/s", tflops(ms));
     std::printf("\n");
     std::fflush(stdout);
   }
@@ -413,8 +429,10 @@ int main() {
     CudaKernels kernels;
     for (const Case& c : kCases) {
       Run run(kernels, c);
-      if (!c.timed) run.explain_int8();
-      for (const Precision& p : kPrecisions) run.compare(p);
+      for (const Precision& p : kPrecisions) {
+        if (!c.timed && p.value != AttentionPrecision::bf16) run.explain(p);
+        run.compare(p);
+      }
       if (c.timed && c.like_flux) run.time_parts();
     }
   } catch (const std::exception& error) {

@@ -21,29 +21,42 @@ using namespace hopper;
 constexpr int kDim = kInt8Dim, kTile = kInt8Tile, kStages = 4;
 constexpr int kGroupThreads = 128, kGroups = 2, kGroupRows = kTile / kGroups;
 constexpr int kThreads = (1 + kGroups) * kGroupThreads;
-constexpr int kCodeBytes = kTile * kDim, kValueBytes = 2 * kTile * kDim;
-constexpr int kHalfBytes = kValueBytes / 2;  // of values: 64 columns
+constexpr int kCodeBytes = kTile * kDim;    // of a tile of q, k, or v as codes
+constexpr int kHalfBytes = kTile * 64 * 2;  // of a tile of v in bf16: 64 columns
 constexpr int kProducerRegisters = 24, kGroupRegisters = 240;
 
 // An s32 sum n that began at kOneAndAHalf reads as the float kOffset + n, for |n| < 2^22.
 constexpr uint32_t kOneAndAHalf = 0x4b400000;
 constexpr float kOffset = 12582912.0f;  // 1.5 * 2^23
 
-/// Weights are exponentials of scores less a row's reference, which follows the row's maximum only
-/// when that has grown by more than this (powers of 2): sums and bf16 have room.
-constexpr float kSlack = 8;
+/// What weights are rounded to, and values are. A weight is 2^(score - reference + kShift); the
+/// reference follows the row's maximum only when that has grown by more than kSlack: room above.
+struct Bf16 {
+  static constexpr float kSlack = 8, kShift = 0;
+  static constexpr int kValueBytes = 2 * kHalfBytes;  // [2 halves of 64 columns, 128 rows, 64]
+  using Weights = uint32_t[32];
+};
+struct E4m3 {
+  static constexpr float kSlack = 2, kShift = 6;  // at most 2^8 of 448; below 2^-6 bits are lost
+  static constexpr int kValueBytes = kCodeBytes;  // [128 columns, 128 rows]
+  using Weights = uint32_t[16];
+};
 
+template <typename T>
 struct Shared {
   int8_t q[kCodeBytes];
   int8_t k[kStages][kCodeBytes];
-  uint8_t v[kStages][kValueBytes];  // bf16 [2 halves of 64 columns, 128 rows, 64]
+  uint8_t v[kStages][T::kValueBytes];
   Barrier q_full, q_empty, k_full[kStages], k_empty[kStages], v_full[kStages], v_empty[kStages];
 };
-constexpr int kSharedBytes = sizeof(Shared) + 1024;  // aligned to 1024 by the kernel
+template <typename T>
+constexpr int kSharedBytes = sizeof(Shared<T>) + 1024;  // aligned to 1024 by the kernel
 
 struct Work {
   const int8_t *q, *k;
   const float *q_scale, *k_scale;
+  const uint8_t* v;  // E4m3's
+  const float* v_scale;
   Rows out;
   int rows, tiles, heads, batch;
 };
@@ -59,7 +72,8 @@ struct QueryTile {
   }
 };
 
-__device__ void produce(const Work& work, const CUtensorMap& values, Shared& shared) {
+template <typename T>
+__device__ void produce(const Work& work, const CUtensorMap& values, Shared<T>& shared) {
   RingPosition<kStages> at;
   uint32_t q_parity = 0;
   const int total = work.tiles * work.heads * work.batch;
@@ -70,18 +84,22 @@ __device__ void produce(const Work& work, const CUtensorMap& values, Shared& sha
     q_parity ^= 1;
     arrive_expecting(shared.q_full, kCodeBytes);
     copy_bulk(shared.q, work.q + int64_t{index} * kCodeBytes, kCodeBytes, shared.q_full);
-    const int8_t* keys = work.k + int64_t{query.head_index} * work.tiles * kCodeBytes;
+    const int64_t first_code = int64_t{query.head_index} * work.tiles * kCodeBytes;
 #pragma unroll 1
     for (int j = 0; j < work.tiles; ++j, at.advance()) {
       wait(shared.k_empty[at.slot], at.parity ^ 1);
       arrive_expecting(shared.k_full[at.slot], kCodeBytes);
-      copy_bulk(shared.k[at.slot], keys + int64_t{j} * kCodeBytes, kCodeBytes,
-                shared.k_full[at.slot]);
+      const int64_t code = first_code + int64_t{j} * kCodeBytes;
+      copy_bulk(shared.k[at.slot], work.k + code, kCodeBytes, shared.k_full[at.slot]);
       wait(shared.v_empty[at.slot], at.parity ^ 1);
-      arrive_expecting(shared.v_full[at.slot], kValueBytes);
-      for (int half = 0; half < 2; ++half)
-        copy_box(shared.v[at.slot] + half * kHalfBytes, values, query.head * kDim + half * 64,
-                 j * kTile, query.picture, shared.v_full[at.slot]);
+      arrive_expecting(shared.v_full[at.slot], T::kValueBytes);
+      if constexpr (std::is_same_v<T, E4m3>) {
+        copy_bulk(shared.v[at.slot], work.v + code, kCodeBytes, shared.v_full[at.slot]);
+      } else {
+        for (int half = 0; half < 2; ++half)
+          copy_box(shared.v[at.slot] + half * kHalfBytes, values, query.head * kDim + half * 64,
+                   j * kTile, query.picture, shared.v_full[at.slot]);
+      }
     }
   }
 }
@@ -99,6 +117,7 @@ struct RowState {
 
 /// Scores (as they come from the tensor cores) become weights, not yet rounded. `factor` is what
 /// the results so far have to be multiplied by.
+template <typename T>
 __device__ void soften(uint32_t (&scores)[64], const float (&scale)[2], RowState& state,
                        float (&factor)[2]) {
   int most[2] = {INT_MIN, INT_MIN};
@@ -115,9 +134,9 @@ __device__ void soften(uint32_t (&scores)[64], const float (&scale)[2], RowState
     most[h] = max(most[h], __shfl_xor_sync(0xffffffffu, most[h], 2));
     const float largest = (__int_as_float(most[h]) - kOffset) * scale[h];
     const float old = state.reference[h];
-    if (largest > old + kSlack) state.reference[h] = largest;
+    if (largest > old + T::kSlack) state.reference[h] = largest;
     factor[h] = exp2_of(old - state.reference[h]);
-    offset[h] = -__fmaf_rn(kOffset, scale[h], state.reference[h]);
+    offset[h] = T::kShift - __fmaf_rn(kOffset, scale[h], state.reference[h]);
     state.sum[h] *= factor[h];
   }
 #pragma unroll
@@ -144,6 +163,24 @@ __device__ void round_weights(const uint32_t (&weights)[64], uint32_t (&rounded)
         : "f"(__uint_as_float(weights[2 * i + 1])), "f"(__uint_as_float(weights[2 * i])));
 }
 
+/// The four weights of a word are those of keys 8 u + c and 8 u + c + 1 for two u and this thread's
+/// c: Int8Codes::v has keys in the order in which the tensor cores take them.
+__device__ void round_weights(const uint32_t (&weights)[64], uint32_t (&rounded)[16]) {
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    const int first = i / 2 * 8 + i % 2 * 2;
+    asm("{\n"
+        ".reg .b16 low, high;\n"
+        "cvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\n"
+        "cvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"
+        "mov.b32 %0, {low, high};\n"
+        "}\n"
+        : "=r"(rounded[i])
+        : "f"(__uint_as_float(weights[first])), "f"(__uint_as_float(weights[first + 1])),
+          "f"(__uint_as_float(weights[first + 4])), "f"(__uint_as_float(weights[first + 5])));
+  }
+}
+
 __device__ void multiply_scores(uint32_t (&scores)[64], uint64_t q, uint64_t k) {
 #pragma unroll
   for (int step = 0; step < kDim / 32; ++step)
@@ -159,6 +196,14 @@ __device__ void multiply_values(float (&result)[64], const uint32_t (&weights)[3
   commit_products();
 }
 
+__device__ void multiply_values(float (&result)[64], const uint32_t (&weights)[16], uint64_t v) {
+#pragma unroll
+  for (int step = 0; step < kTile / 32; ++step)
+    add_product_e4m3(result, weights[4 * step], weights[4 * step + 1], weights[4 * step + 2],
+                     weights[4 * step + 3], moved(v, step * 32));
+  commit_products();
+}
+
 __device__ void start(uint32_t (&scores)[64]) {
 #pragma unroll
   for (uint32_t& score : scores) score = kOneAndAHalf;
@@ -168,10 +213,13 @@ __device__ void release(Barrier& empty) {
   if (threadIdx.x % 32 == 0) arrive(empty);
 }
 
-__device__ void store(const float (&result)[64], RowState& state, const Work& work,
+template <typename T>
+__device__ void store(const float (&result)[64], const RowState& state, const Work& work,
                       const QueryTile& query, int row) {
+  const int first_col = static_cast<int>(threadIdx.x) % 4 * 2;
   bf16* const out = static_cast<bf16*>(work.out.data) + query.picture * work.out.batch_stride +
-                    query.head * kDim + threadIdx.x % 4 * 2;
+                    query.head * kDim + first_col;
+  const int64_t column = int64_t{query.head_index} * kDim + first_col;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     float sum = state.sum[h];
@@ -182,19 +230,25 @@ __device__ void store(const float (&result)[64], RowState& state, const Work& wo
     bf16* const to = out + (row + 8 * h) * work.out.row_stride;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
-      const __nv_bfloat162 pair = __floats2bfloat162_rn(result[4 * j + 2 * h] * inverse,
-                                                        result[4 * j + 2 * h + 1] * inverse);
-      *reinterpret_cast<__nv_bfloat162*>(to + 8 * j) = pair;
+      float2 pair = {result[4 * j + 2 * h] * inverse, result[4 * j + 2 * h + 1] * inverse};
+      if constexpr (std::is_same_v<T, E4m3>) {
+        const auto scale = *reinterpret_cast<const float2*>(work.v_scale + column + 8 * j);
+        pair = {pair.x * scale.x, pair.y * scale.y};
+      }
+      *reinterpret_cast<__nv_bfloat162*>(to + 8 * j) = __float22bfloat162_rn(pair);
     }
   }
 }
 
-__device__ void consume(const Work& work, Shared& shared, int group) {
+template <typename T>
+__device__ void consume(const Work& work, Shared<T>& shared, int group) {
   const int mine = 1 + group, others = 1 + (group ^ 1);  // named barriers: whose turn it is
   constexpr int kBoth = kGroups * kGroupThreads;
   const uint64_t q = swizzled_operand(shared_address(shared.q) + group * kGroupRows * kDim);
   const uint64_t k = swizzled_operand(shared_address(shared.k));
-  const uint64_t v = swizzled_operand(shared_address(shared.v), kHalfBytes);
+  const uint64_t v = std::is_same_v<T, E4m3>
+                         ? swizzled_operand(shared_address(shared.v))
+                         : swizzled_operand(shared_address(shared.v), kHalfBytes);
   const int row_of_group = static_cast<int>(threadIdx.x) % kGroupThreads / 32 * 16 +
                            static_cast<int>(threadIdx.x) % 32 / 4;
   const int last_keys = work.rows - (work.tiles - 1) * kTile;
@@ -213,7 +267,8 @@ __device__ void consume(const Work& work, Shared& shared, int group) {
     const float row_scale[2] = {q_scale[0], q_scale[8]};
 
     float result[64] = {};
-    uint32_t scores[64], weights[32];
+    uint32_t scores[64];
+    typename T::Weights weights;
     RowState state = {{-INFINITY, -INFINITY}, {0, 0}};
     float factor[2];
 
@@ -226,7 +281,7 @@ __device__ void consume(const Work& work, Shared& shared, int group) {
         if (last_keys < kTile) hide_missing_keys(scores, last_keys);
       }
       const float scale[2] = {row_scale[0] * tile_scale, row_scale[1] * tile_scale};
-      soften(scores, scale, state, factor);
+      soften<T>(scores, scale, state, factor);
       // A sum is never negative: this keeps the compiler from waiting for the products with the
       // values before the exponentials are there.
       release(shared.k_empty[keys.slot + (state.sum[0] + state.sum[1] < 0 ? kStages : 0)]);
@@ -253,7 +308,7 @@ __device__ void consume(const Work& work, Shared& shared, int group) {
       pin(result);
       begin_products();
       multiply_scores(scores, q, moved(k, keys.slot * kCodeBytes));
-      multiply_values(result, weights, moved(v, values.slot * kValueBytes));
+      multiply_values(result, weights, moved(v, values.slot * T::kValueBytes));
       arrive_named(others, kBoth);
       wait_for_products<1>();
       weigh(j, tile_scale);
@@ -270,20 +325,21 @@ __device__ void consume(const Work& work, Shared& shared, int group) {
     wait(shared.v_full[values.slot], values.parity);
     pin(result);
     begin_products();
-    multiply_values(result, weights, moved(v, values.slot * kValueBytes));
+    multiply_values(result, weights, moved(v, values.slot * T::kValueBytes));
     wait_for_products<0>();
     pin(result);
     release(shared.v_empty[values.slot]);
     values.advance();
-    store(result, state, work, query, row);
+    store<T>(result, state, work, query, row);
   }
 }
 
+template <typename T>
 __global__ void __launch_bounds__(kThreads, 1)
     attend(const Work work, const __grid_constant__ CUtensorMap values) {
   extern __shared__ uint8_t memory[];
-  Shared& shared =
-      *reinterpret_cast<Shared*>(memory + ((1024 - shared_address(memory) % 1024) % 1024));
+  auto& shared =
+      *reinterpret_cast<Shared<T>*>(memory + ((1024 - shared_address(memory) % 1024) % 1024));
   if (threadIdx.x == 0) {
     constexpr int kWarps = kGroups * kGroupThreads / 32;  // that release
     init(shared.q_full, 1);
@@ -300,10 +356,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   if (group == 0) {
     give_registers_back<kProducerRegisters>();
-    if (threadIdx.x == 0) produce(work, values, shared);
+    if (threadIdx.x == 0) produce<T>(work, values, shared);
   } else {
     take_registers<kGroupRegisters>();
-    consume(work, shared, group - 1);
+    consume<T>(work, shared, group - 1);
   }
 }
 
@@ -336,6 +392,17 @@ CUtensorMap map_of(const Rows& v) {
   return map;
 }
 
+template <typename T>
+void launch(CudaKernels& kernels, const Work& work, const CUtensorMap& values) {
+  static const cudaError_t has_memory =
+      cudaFuncSetAttribute(attend<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<T>);
+  check(has_memory, "int8 attention's shared memory");
+  const int blocks = std::min(work.tiles * work.heads * work.batch, kernels.multiprocessors());
+  attend<T><<<static_cast<unsigned>(blocks), kThreads, kSharedBytes<T>, kernels.stream()>>>(work,
+                                                                                            values);
+  check_launch("attention_int8");
+}
+
 }  // namespace
 
 bool suits_int8(const JointAttention& a) {
@@ -349,18 +416,17 @@ void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v,
                      .k = codes.k.data<int8_t>(),
                      .q_scale = codes.q_scale.data<float>(),
                      .k_scale = codes.k_scale.data<float>(),
+                     .v = static_cast<const uint8_t*>(codes.v.raw()),
+                     .v_scale = codes.v_scale.data<float>(),
                      .out = out,
                      .rows = static_cast<int>(v.rows),
                      .tiles = static_cast<int>(codes.q.dim(2)),
                      .heads = static_cast<int>(codes.q.dim(1)),
                      .batch = static_cast<int>(codes.q.dim(0))};
-  static const cudaError_t has_memory =
-      cudaFuncSetAttribute(attend, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  check(has_memory, "int8 attention's shared memory");
-  const int blocks = std::min(work.tiles * work.heads * work.batch, kernels.multiprocessors());
-  attend<<<static_cast<unsigned>(blocks), kThreads, kSharedBytes, kernels.stream()>>>(work,
-                                                                                      map_of(v));
-  check_launch("attention_int8");
+  if (codes.v.empty())
+    launch<Bf16>(kernels, work, map_of(v));
+  else
+    launch<E4m3>(kernels, work, {});
 }
 
 }  // namespace fluxq::cuda

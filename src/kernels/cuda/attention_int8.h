@@ -1,9 +1,9 @@
-/// Flash attention with 8-bit scores: q and k as int8 codes, weights and values in bf16.
+/// Flash attention with 8-bit scores: q and k as int8 codes, weights and values in bf16 or e4m3.
 ///
 /// q and k are normed and rotated as qk_norm_rope() does and multiplied by one orthonormal Hadamard
 /// matrix, which leaves every q . k what it was and spreads a head's few large columns over all of
 /// them. q has a scale per row, k one per tile of 128 rows, so that a tile of scores has a scale
-/// per row.
+/// per row. Values in e4m3 have a scale per column.
 #pragma once
 
 #include "kernels/cuda/cuda_kernels.h"
@@ -21,16 +21,20 @@ struct Int8Codes {
   Tensor q_scale;  ///< f32 [batch, heads, tiles * 128]: scores in powers of 2 = codes' product *
                    ///< q_scale * k_scale
   Tensor k_scale;  ///< f32 [batch, heads, tiles]
+  Tensor v{};      ///< f8_e4m3 [batch, heads, tiles, 128 columns, 128 rows], or empty; rows that do
+                   ///< not exist are zeros. Of each 16 rows, row 8 u + 2 c + i is at 4 c + 2 u + i.
+  Tensor v_scale{};  ///< f32 [batch, heads * 128]: value = code * scale
 };
 
-/// Takes memory from the arena.
-Int8Codes take_int8_codes(CudaKernels& kernels, int64_t batch, int64_t rows, int64_t heads);
+/// Takes memory from the arena: with the values for fp8, without for int8.
+Int8Codes take_int8_codes(CudaKernels& kernels, const JointAttention& args);
 
-/// The codes of args.q and args.k, which stay as they are. At most two streams.
+/// The codes of args.q, args.k and, if they have any, args.v, which stay as they are. At most two
+/// streams.
 void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Codes& codes);
 
-/// out bf16 [batch, rows, heads * 128] = softmax over the codes' scores, times v bf16 (of out's
-/// shape).
+/// out bf16 [batch, rows, heads * 128] = softmax over the codes' scores, times the values' codes,
+/// or where there are none v bf16 (of out's shape).
 void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v, const Rows& out);
 
 /// Whether the kernels above can do this.

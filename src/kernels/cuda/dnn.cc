@@ -13,9 +13,7 @@ using Node = std::shared_ptr<fe::graph::Tensor_attributes>;
 
 constexpr int64_t kWorkspaceBytes = int64_t{256} << 20;  // engines that want more do not take part
 
-enum Kind : int64_t { kAttention, kAttentionE4m3, kConvolution };
-
-constexpr float kWeightScale = 256;  // of softmax's weights as e4m3 codes: at most 448
+enum Kind : int64_t { kAttention, kConvolution };
 
 void check(const fe::error_t& error, std::string_view what) {
   if (error.is_bad()) fail(ErrorCode::internal, "cuDNN, {}: {}", what, error.err_msg);
@@ -162,66 +160,6 @@ bool CudaDnn::attention(const Attention& a) {
     run_from(together, 0);
   else
     for (int64_t b = 0; b < a.q.batch; ++b) run_from(alone, b);
-  return true;
-}
-
-bool CudaDnn::attention_e4m3(const Tensor& qkv, float scale, const Tensor& out) {
-  const int64_t batch = qkv.dim(0), rows = qkv.dim(1), heads = qkv.dim(3), dim = qkv.dim(4);
-  if (e4m3_scales_.empty()) {
-    const Tensor scales = Tensor::on_host(DType::f32, {5});
-    std::ranges::copy(std::array{1.0f, 1 / kWeightScale, kWeightScale, 0.0f, 0.0f},
-                      scales.data<float>());
-    e4m3_scales_ = kernels_.upload(scales);
-  }
-  const Key key = {kAttentionE4m3, batch, heads, dim, rows, std::bit_cast<int32_t>(scale)};
-  enum Operand : int64_t {
-    kQ,
-    kK,
-    kV,
-    kOut,
-    kQScale,
-    kKScale,
-    kVScale,
-    kFromWeight,
-    kToWeight,
-    kToOut,
-    kLargestWeight,
-    kLargestOut
-  };
-  Plan& found = plan(key, nullptr, [&](Plan& plan) {
-    fe::graph::Graph& graph = plan.graph;
-    graph.set_io_data_type(fe::DataType_t::FP8_E4M3);
-    const std::vector<int64_t> shape = {batch, heads, rows, dim};
-    const int64_t row = heads * dim;
-    const auto part = [&](int64_t uid) {
-      return graph.tensor(operand(uid, shape, {rows * 3 * row, dim, 3 * row, 1}));
-    };
-    const auto number = [](int64_t uid) {
-      return operand(uid, {1, 1, 1, 1}, {1, 1, 1, 1}).set_data_type(fe::DataType_t::FLOAT);
-    };
-    const auto given = [&](int64_t uid) { return graph.tensor(number(uid)); };
-    auto attributes = fe::graph::SDPA_fp8_attributes()
-                          .set_name("attention in e4m3")
-                          .set_generate_stats(false)
-                          .set_attn_scale(scale);
-    const auto results =
-        graph.sdpa_fp8(part(kQ), part(kK), part(kV), given(kQScale), given(kKScale), given(kVScale),
-                       given(kFromWeight), given(kToWeight), given(kToOut), attributes);
-    results[0]->set_output(true).set_uid(kOut).set_dim(shape).set_stride({rows * row, dim, row, 1});
-    for (const int64_t i : {2, 3}) {  // it has to write the largest weight and result
-      results[static_cast<size_t>(i)]
-          ->set_output(true)
-          .set_uid(kLargestWeight + i - 2)
-          .set_dim({1, 1, 1, 1})
-          .set_stride({1, 1, 1, 1})
-          .set_data_type(fe::DataType_t::FLOAT);
-    }
-  });
-  if (!found.supported) return false;
-  auto* codes = static_cast<uint8_t*>(qkv.raw());
-  float* const one = e4m3_scales_.data<float>();
-  run(found, {codes, codes + heads * dim, codes + 2 * heads * dim, out.raw(), one, one, one,
-              one + 1, one + 2, one, one + 3, one + 4});
   return true;
 }
 

@@ -31,11 +31,6 @@ class CudaDnn {
   /// for it.
   bool attention(const Attention& args);
 
-  /// The same, without a bias or mask, on e4m3 codes: qkv [batch, rows, 3, heads, dim], out [batch,
-  /// rows, heads, dim] in the units of v's codes, which its values cannot leave. Weights are
-  /// rounded to e4m3 too.
-  bool attention_e4m3(const Tensor& qkv, float scale, const Tensor& out);
-
   /// out [B, H, W, O] = conv(x [B, H, W, C], weight [O, k, k, C]) + bias [O] (+ residual, of out's
   /// shape, or empty; it may be `out`): bf16, stride 1, padding k / 2; C and O multiples of 8;
   /// pictures must begin at multiples of 16 bytes. Sums in f32, rounded once.
@@ -62,7 +57,6 @@ class CudaDnn {
   cudnnHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;
   std::string last_engine_;
-  Tensor e4m3_scales_;  // f32 [5]: see attention_e4m3()
 };
 
 }  // namespace fluxq

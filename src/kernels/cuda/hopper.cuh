@@ -186,6 +186,21 @@ __device__ inline void add_product_bf16(float (&d)[64], uint32_t a0, uint32_t a1
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(1));
 }
 
+/// d f32 += a e4m3 [64, 32] b e4m3 [128, 32]^T, b K-major in shared memory. a in registers: a[2 w +
+/// h] = row as in d, columns 16 w + lane % 4 * 4 and the next three, the lowest in the lowest byte.
+__device__ inline void add_product_e4m3(float (&d)[64], uint32_t a0, uint32_t a1, uint32_t a2,
+                                        uint32_t a3, uint64_t b) {
+  asm volatile(
+      "{\n"
+      ".reg .pred add;\n"
+      "setp.ne.b32 add, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 " FLUXQ_REGISTERS_0_TO_63
+      ", {%64, %65, %66, %67}, %68, add, 1, 1;\n"
+      "}\n"
+      : FLUXQ_64_OF("+f", d)
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(1));
+}
+
 #undef FLUXQ_REGISTERS_0_TO_63
 #undef FLUXQ_8_OF
 #undef FLUXQ_64_OF
