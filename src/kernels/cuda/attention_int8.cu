@@ -3,6 +3,7 @@
 #include <cudaTypedefs.h>
 
 #include "base/error.h"
+#include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/device_values.cuh"
 #include "kernels/cuda/hopper.cuh"
@@ -58,17 +59,28 @@ struct Work {
   const uint8_t* v;  // E4m3's
   const float* v_scale;
   Rows out;
-  int rows, tiles, heads, batch;
+  AttentionParts parts;
+  int units;
 };
 
-/// One of the tiles of queries: those of one head follow each other, so that blocks that run
-/// together share keys and values.
-struct QueryTile {
-  int tile, head, picture, head_index;
-  __device__ QueryTile(const Work& work, int index)
-      : tile(index % work.tiles), head_index(index / work.tiles) {
-    head = head_index % work.heads;
-    picture = head_index / work.heads;
+/// A tile of queries and tiles [first, last) of keys. Tiles of one head follow each other, so that
+/// blocks that run together share keys and values.
+struct Unit {
+  int tile, head, picture, head_index, first, last;
+  int64_t place;  // of its results among those of parts, or -1: it sees all keys
+  __device__ Unit(const Work& work, int index) {
+    const AttentionParts& p = work.parts;
+    picture = index / p.units();
+    const int unit = index % p.units(), after = unit - p.whole;
+    const bool whole = after < 0;
+    const int item = whole ? unit : p.whole + after / p.parts;
+    const int part = whole ? 0 : after % p.parts, parts = whole ? 1 : p.parts;
+    tile = item % p.tiles;
+    head = item / p.tiles;
+    head_index = picture * p.heads + head;
+    first = part * p.tiles / parts;
+    last = (part + 1) * p.tiles / parts;
+    place = whole ? -1 : int64_t{picture} * p.others() * p.parts + after;
   }
 };
 
@@ -76,20 +88,19 @@ template <typename T>
 __device__ void produce(const Work& work, const CUtensorMap& values, Shared<T>& shared) {
   RingPosition<kStages> at;
   uint32_t q_parity = 0;
-  const int total = work.tiles * work.heads * work.batch;
-  for (int index = static_cast<int>(blockIdx.x); index < total;
+  for (int index = static_cast<int>(blockIdx.x); index < work.units;
        index += static_cast<int>(gridDim.x)) {
-    const QueryTile query(work, index);
+    const Unit unit(work, index);
     wait(shared.q_empty, q_parity ^ 1);
     q_parity ^= 1;
     arrive_expecting(shared.q_full, kCodeBytes);
-    copy_bulk(shared.q, work.q + int64_t{index} * kCodeBytes, kCodeBytes, shared.q_full);
-    const int64_t first_code = int64_t{query.head_index} * work.tiles * kCodeBytes;
+    const int64_t first_tile = int64_t{unit.head_index} * work.parts.tiles;
+    copy_bulk(shared.q, work.q + (first_tile + unit.tile) * kCodeBytes, kCodeBytes, shared.q_full);
 #pragma unroll 1
-    for (int j = 0; j < work.tiles; ++j, at.advance()) {
+    for (int j = unit.first; j < unit.last; ++j, at.advance()) {
       wait(shared.k_empty[at.slot], at.parity ^ 1);
       arrive_expecting(shared.k_full[at.slot], kCodeBytes);
-      const int64_t code = first_code + int64_t{j} * kCodeBytes;
+      const int64_t code = (first_tile + j) * kCodeBytes;
       copy_bulk(shared.k[at.slot], work.k + code, kCodeBytes, shared.k_full[at.slot]);
       wait(shared.v_empty[at.slot], at.parity ^ 1);
       arrive_expecting(shared.v_full[at.slot], T::kValueBytes);
@@ -97,8 +108,8 @@ __device__ void produce(const Work& work, const CUtensorMap& values, Shared<T>& 
         copy_bulk(shared.v[at.slot], work.v + code, kCodeBytes, shared.v_full[at.slot]);
       } else {
         for (int half = 0; half < 2; ++half)
-          copy_box(shared.v[at.slot] + half * kHalfBytes, values, query.head * kDim + half * 64,
-                   j * kTile, query.picture, shared.v_full[at.slot]);
+          copy_box(shared.v[at.slot] + half * kHalfBytes, values, unit.head * kDim + half * 64,
+                   j * kTile, unit.picture, shared.v_full[at.slot]);
       }
     }
   }
@@ -213,20 +224,41 @@ __device__ void release(Barrier& empty) {
   if (threadIdx.x % 32 == 0) arrive(empty);
 }
 
-template <typename T>
-__device__ void store(const float (&result)[64], const RowState& state, const Work& work,
-                      const QueryTile& query, int row) {
+__device__ float sum_of_row(const RowState& state, int h) {
+  float sum = state.sum[h];
+  sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+  sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+  return sum;
+}
+
+/// `row` is the thread's first one of the tile.
+__device__ void store_part(const float (&result)[64], const RowState& state, const Work& work,
+                           const Unit& unit, int row) {
   const int first_col = static_cast<int>(threadIdx.x) % 4 * 2;
-  bf16* const out = static_cast<bf16*>(work.out.data) + query.picture * work.out.batch_stride +
-                    query.head * kDim + first_col;
-  const int64_t column = int64_t{query.head_index} * kDim + first_col;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
-    float sum = state.sum[h];
-    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-    const float inverse = 1.0f / sum;
-    if (row + 8 * h >= work.rows) continue;
+    const int64_t place = unit.place * kTile + row + 8 * h;
+    const float sum = sum_of_row(state, h);
+    if (first_col == 0) work.parts.rows[place] = {state.reference[h], sum};
+#pragma unroll
+    for (int j = 0; j < 16; ++j)
+      *reinterpret_cast<float2*>(work.parts.results + place * kDim + first_col + 8 * j) = {
+          result[4 * j + 2 * h], result[4 * j + 2 * h + 1]};
+  }
+}
+
+template <typename T>
+__device__ void store(const float (&result)[64], const RowState& state, const Work& work,
+                      const Unit& unit, int row_of_tile) {
+  const int first_col = static_cast<int>(threadIdx.x) % 4 * 2;
+  const int row = unit.tile * kTile + row_of_tile;
+  bf16* const out = static_cast<bf16*>(work.out.data) + unit.picture * work.out.batch_stride +
+                    unit.head * kDim + first_col;
+  const int64_t column = int64_t{unit.head_index} * kDim + first_col;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const float inverse = 1.0f / sum_of_row(state, h);
+    if (row + 8 * h >= work.out.rows) continue;
     bf16* const to = out + (row + 8 * h) * work.out.row_stride;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
@@ -249,21 +281,21 @@ __device__ void consume(const Work& work, Shared<T>& shared, int group) {
   const uint64_t v = std::is_same_v<T, E4m3>
                          ? swizzled_operand(shared_address(shared.v))
                          : swizzled_operand(shared_address(shared.v), kHalfBytes);
-  const int row_of_group = static_cast<int>(threadIdx.x) % kGroupThreads / 32 * 16 +
-                           static_cast<int>(threadIdx.x) % 32 / 4;
-  const int last_keys = work.rows - (work.tiles - 1) * kTile;
+  const int row =
+      group * kGroupRows + static_cast<int>(threadIdx.x) % kGroupThreads / 32 * 16 +
+      static_cast<int>(threadIdx.x) % 32 / 4;  // of the tile, and the one 8 further down
+  const int tiles = work.parts.tiles;
+  const int last_keys = static_cast<int>(work.out.rows) - (tiles - 1) * kTile;
   RingPosition<kStages> keys, values;
   uint32_t q_parity = 0;
   if (group == 1) arrive_named(others, kBoth);  // group 0 begins
 
-  const int total = work.tiles * work.heads * work.batch;
-  for (int index = static_cast<int>(blockIdx.x); index < total;
+  for (int index = static_cast<int>(blockIdx.x); index < work.units;
        index += static_cast<int>(gridDim.x)) {
-    const QueryTile query(work, index);
-    const int row = query.tile * kTile + group * kGroupRows + row_of_group;
+    const Unit unit(work, index);
+    const float* const k_scale = work.k_scale + int64_t{unit.head_index} * tiles;
     const float* const q_scale =
-        work.q_scale + int64_t{query.head_index} * work.tiles * kTile + row;
-    const float* const k_scale = work.k_scale + int64_t{query.head_index} * work.tiles;
+        work.q_scale + (int64_t{unit.head_index} * tiles + unit.tile) * kTile + row;
     const float row_scale[2] = {q_scale[0], q_scale[8]};
 
     float result[64] = {};
@@ -276,10 +308,8 @@ __device__ void consume(const Work& work, Shared<T>& shared, int group) {
     q_parity ^= 1;
     const auto weigh = [&](int j, float tile_scale) {  // scores that are there become weights
       pin(scores);
-      if (j == work.tiles - 1) {
-        release(shared.q_empty);
-        if (last_keys < kTile) hide_missing_keys(scores, last_keys);
-      }
+      if (j == unit.last - 1) release(shared.q_empty);
+      if (j == tiles - 1 && last_keys < kTile) hide_missing_keys(scores, last_keys);
       const float scale[2] = {row_scale[0] * tile_scale, row_scale[1] * tile_scale};
       soften<T>(scores, scale, state, factor);
       // A sum is never negative: this keeps the compiler from waiting for the products with the
@@ -296,9 +326,9 @@ __device__ void consume(const Work& work, Shared<T>& shared, int group) {
     multiply_scores(scores, q, moved(k, keys.slot * kCodeBytes));
     arrive_named(others, kBoth);
     wait_for_products<0>();
-    weigh(0, k_scale[0]);
+    weigh(unit.first, k_scale[unit.first]);
     round_weights(scores, weights);
-    for (int j = 1; j < work.tiles; ++j) {
+    for (int j = unit.first + 1; j < unit.last; ++j) {
       const float tile_scale = k_scale[j];
       wait(shared.k_full[keys.slot], keys.parity);
       wait(shared.v_full[values.slot], values.parity);
@@ -330,7 +360,10 @@ __device__ void consume(const Work& work, Shared<T>& shared, int group) {
     pin(result);
     release(shared.v_empty[values.slot]);
     values.advance();
-    store<T>(result, state, work, query, row);
+    if (unit.place < 0)
+      store<T>(result, state, work, unit, row);
+    else
+      store_part(result, state, work, unit, row);
   }
 }
 
@@ -397,10 +430,11 @@ void launch(CudaKernels& kernels, const Work& work, const CUtensorMap& values) {
   static const cudaError_t has_memory =
       cudaFuncSetAttribute(attend<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<T>);
   check(has_memory, "int8 attention's shared memory");
-  const int blocks = std::min(work.tiles * work.heads * work.batch, kernels.multiprocessors());
+  const int blocks = std::min(work.units, kernels.multiprocessors());
   attend<T><<<static_cast<unsigned>(blocks), kThreads, kSharedBytes<T>, kernels.stream()>>>(work,
                                                                                             values);
   check_launch("attention_int8");
+  merge_parts(kernels, work.parts, std::is_same_v<T, E4m3> ? work.v_scale : nullptr, work.out);
 }
 
 }  // namespace
@@ -412,6 +446,9 @@ bool suits_int8(const JointAttention& a) {
 }
 
 void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v, const Rows& out) {
+  const auto batch = static_cast<int>(codes.q.dim(0)), heads = static_cast<int>(codes.q.dim(1));
+  Arena::Scope scope(kernels.arena());
+  const AttentionParts parts = share_out(kernels, batch, static_cast<int>(codes.q.dim(2)), heads);
   const Work work = {.q = codes.q.data<int8_t>(),
                      .k = codes.k.data<int8_t>(),
                      .q_scale = codes.q_scale.data<float>(),
@@ -419,10 +456,8 @@ void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v,
                      .v = static_cast<const uint8_t*>(codes.v.raw()),
                      .v_scale = codes.v_scale.data<float>(),
                      .out = out,
-                     .rows = static_cast<int>(v.rows),
-                     .tiles = static_cast<int>(codes.q.dim(2)),
-                     .heads = static_cast<int>(codes.q.dim(1)),
-                     .batch = static_cast<int>(codes.q.dim(0))};
+                     .parts = parts,
+                     .units = parts.units() * batch};
   if (codes.v.empty())
     launch<Bf16>(kernels, work, map_of(v));
   else
