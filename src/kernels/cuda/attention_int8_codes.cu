@@ -9,7 +9,7 @@ namespace fluxq::cuda {
 namespace {
 
 // A block has a tile of one head's q, k or v; 16 lanes with 8 columns each have a row.
-constexpr int kDim = kInt8Dim, kTile = kInt8Tile, kThreads = 256;
+constexpr int kDim = kInt8Dim, kTile = kInt8Tile, kThreads = 512;
 constexpr int kSlots = kThreads / kHadamardLanes, kRowsEach = kTile / kSlots;
 constexpr float kLargestCode = 127;
 
@@ -43,7 +43,7 @@ __device__ uint32_t magnitude_bits(const float (&v)[kChunk]) {
 
 /// The largest code stands for `largest`; a tile of zeros has any scale.
 __device__ float scale_for(float largest) {
-  return largest > 0 || isnan(largest) ? largest / kLargestCode : 1.0f;
+  return largest > 0 || isnan(largest) ? largest * (1 / kLargestCode) : 1.0f;
 }
 
 __device__ uint2 codes_of(const float (&v)[kChunk], float inverse) {
@@ -85,7 +85,7 @@ __device__ void encode_scores(const Encoding& e, int part, int64_t b) {
     for (int offset = kHadamardLanes / 2; offset > 0; offset /= 2)
       squares += __shfl_xor_sync(kWholeWarp, squares, offset);
     constexpr float kNorm = 0.0883883476f;  // 1 / sqrt(128) for the transform
-    const float inverse = kNorm / sqrtf(squares / kDim + e.eps);
+    const float inverse = kNorm * rsqrtf(squares * (1.0f / kDim) + e.eps);
 #pragma unroll
     for (int j = 0; j < kChunk; ++j) values[i][j] *= inverse * weight[j];
 #pragma unroll
@@ -122,7 +122,7 @@ __device__ void encode_scores(const Encoding& e, int part, int64_t b) {
     const int row = i * kSlots + slot;
     const int piece = lane / 2 ^ row % 8;
     *reinterpret_cast<uint2*>(codes + row * kDim + piece * 16 + lane % 2 * 8) =
-        codes_of(values[i], __frcp_rn(scale[i]));
+        codes_of(values[i], __fdividef(1.0f, scale[i]));
   }
 }
 
@@ -180,8 +180,8 @@ __device__ void encode_values(const Encoding& e, int64_t b) {
 #pragma unroll
   for (int j = 0; j < kChunk; ++j) {
     const bool usable = largest[j] > 1e-30f && isfinite(largest[j]);
-    inverse[j] = usable ? kSampleLimit / largest[j] : 1.0f;
-    values[0][j] = usable ? largest[j] / kSampleLimit : 1.0f;
+    inverse[j] = usable ? __fdividef(kSampleLimit, largest[j]) : 1.0f;
+    values[0][j] = usable ? largest[j] * (1 / kSampleLimit) : 1.0f;
   }
   if (tile == 0 && slot == 0)
     store_chunk<true>(values[0], kChunk, e.v_scale + (b * gridDim.y + head) * kDim + col);
