@@ -6,7 +6,7 @@
 namespace fluxq::cuda {
 namespace {
 
-constexpr int kTile = kPartTile, kThreads = 256, kRowsOfBlock = kThreads / 32;
+constexpr int kTile = kInt8Tile, kDim = kInt8Dim, kThreads = 256, kRowsOfBlock = kThreads / 32;
 
 /// A warp has a row, a lane four of its columns.
 __global__ void __launch_bounds__(kThreads)
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < p.parts; ++i) {
     const float2 part = p.rows[first + i * kTile];
     const float4 result =
-        reinterpret_cast<const float4*>(p.results + (first + i * kTile) * kTile)[lane_of_thread()];
+        reinterpret_cast<const float4*>(p.results + (first + i * kTile) * kDim)[lane_of_thread()];
     const float weight = exp2f(part.x - reference);
     sum = __fmaf_rn(weight, part.y, sum);
     values[0] = __fmaf_rn(weight, result.x, values[0]);
@@ -34,11 +34,11 @@ __global__ void __launch_bounds__(kThreads)
     values[2] = __fmaf_rn(weight, result.z, values[2]);
     values[3] = __fmaf_rn(weight, result.w, values[3]);
   }
-  const int col = head * kTile + 4 * lane_of_thread();
+  const int col = head * kDim + 4 * lane_of_thread();
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
     values[j] *= 1.0f / sum;
-    if (column_scale) values[j] *= column_scale[b * p.heads * kTile + col + j];
+    if (column_scale) values[j] *= column_scale[b * p.heads * kDim + col + j];
   }
   auto* const to = reinterpret_cast<__nv_bfloat162*>(row_of<bf16>(out, b, out_row) + col);
   to[0] = __floats2bfloat162_rn(values[0], values[1]);
@@ -58,7 +58,7 @@ AttentionParts share_out(CudaKernels& kernels, int batch, int tiles, int heads) 
   if (p.parts == 1) p.whole = items;
   if (p.others() == 0) return p;
   const int64_t rows = int64_t{batch} * p.others() * p.parts * kTile;
-  p.results = kernels.arena().take(DType::f32, {rows, kTile}).data<float>();
+  p.results = kernels.arena().take(DType::f32, {rows, kDim}).data<float>();
   p.rows = reinterpret_cast<float2*>(kernels.arena().take(DType::f32, {rows, 2}).data<float>());
   return p;
 }

@@ -4,11 +4,9 @@
 /// batch.
 #pragma once
 
-#include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/attention_int8.h"
 
 namespace fluxq::cuda {
-
-inline constexpr int kPartTile = 128;  // rows and columns of a tile of queries
 
 /// Units of work of a picture are numbered: first the tiles that see all keys, then part after part
 /// of the others. Weights are powers of 2 of scores less a row's reference.
