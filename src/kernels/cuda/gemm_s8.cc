@@ -31,17 +31,11 @@ Rows as_one_matrix(Rows rows) {
 }
 
 using KernelFunction = const char* (*)(const S8Product&);
-struct KernelSet {
-  KernelFunction bias, gelu, residual;
-};
-
-constexpr KernelSet kLarge = {gemm_s8_bias, gemm_s8_gelu, gemm_s8_residual};
-constexpr KernelSet kSmall = {gemm_s8_small_bias, gemm_s8_small_gelu, gemm_s8_small_residual};
-constexpr KernelSet kSparse = {gemm_s8_sparse_bias, gemm_s8_sparse_gelu, gemm_s8_sparse_residual};
-
-// Whether small tiles are done sooner: each takes about 5/8 of a large one's time, and there are
-// twice as many to go round. A short last round of large ones is split among all.
-bool prefers_small(const S8Product& product) {
+// Whether the large tiles of the kernel for long sums are done sooner. As measured: the ending of
+// such a tile takes as long as 1280 terms, a column of a small one 8/7 of its time. A short last
+// round of large tiles is split among all multiprocessors.
+bool is_deep(const S8Product& product) {
+  constexpr int64_t kEndingTerms = 1280, kSmallCost = 8, kDeepCost = 7;
   const int64_t at_once = product.multiprocessors;
   const auto tiles = [&product](int64_t columns) {
     return (product.m + kS8TileRows - 1) / kS8TileRows * ((product.n + columns - 1) / columns);
@@ -49,10 +43,19 @@ bool prefers_small(const S8Product& product) {
   const auto in_full_rounds = [at_once](int64_t count) {
     return (count + at_once - 1) / at_once * at_once;
   };
-  const int64_t large = tiles(kS8TileColumns);
+  const int64_t small = tiles(kS8TileColumns), large = tiles(kS8DeepTileColumns);
   const bool splits = large > at_once && 2 * (large % at_once) < at_once;
-  return 5 * in_full_rounds(tiles(kS8SmallTileColumns)) <
-         8 * (splits ? large : in_full_rounds(large));
+  return kDeepCost * kS8DeepTileColumns * (splits ? large : in_full_rounds(large)) *
+             (product.k + kEndingTerms) <
+         kSmallCost * kS8TileColumns * in_full_rounds(small) * product.k;
+}
+
+KernelFunction kernel_for(const S8Product& product, const Epilogue& epilogue) {
+  const bool sparse = product.metadata != nullptr;
+  if (epilogue.act == Act::gelu_tanh) return sparse ? gemm_s8_sparse_gelu : gemm_s8_gelu;
+  if (epilogue.residual.empty()) return sparse ? gemm_s8_sparse_bias : gemm_s8_bias;
+  if (sparse) return gemm_s8_sparse_residual;
+  return is_deep(product) ? gemm_s8_residual_deep : gemm_s8_residual;
 }
 
 bool fuses_all(const Epilogue& epilogue) {
@@ -62,8 +65,8 @@ bool fuses_all(const Epilogue& epilogue) {
 }
 
 // `product` has the weight; the rest of it is filled in.
-bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_scale,
-              S8Product product, const Epilogue& epilogue, const Rows& out) {
+bool multiply(CudaKernels& kernels, const Rows& x, const float* x_scale, S8Product product,
+              const Epilogue& epilogue, const Rows& out) {
   const Tensor& bias = epilogue.bias;
   const auto vector = [](const void* data) {
     return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0;
@@ -78,7 +81,7 @@ bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_s
       is_one_matrix(epilogue.residual)) {
     Epilogue same = epilogue;
     same.residual = as_one_matrix(epilogue.residual);
-    return multiply(kernels, sparse, as_one_matrix(x), x_scale, product, same, as_one_matrix(out));
+    return multiply(kernels, as_one_matrix(x), x_scale, product, same, as_one_matrix(out));
   }
   product.m = static_cast<int>(x.rows);
   product.n = static_cast<int>(out.cols);
@@ -90,10 +93,7 @@ bool multiply(CudaKernels& kernels, bool sparse, const Rows& x, const float* x_s
   product.arena = &kernels.arena();
   product.multiprocessors = kernels.multiprocessors();
   product.stream = kernels.stream();
-  const KernelSet& set = sparse ? kSparse : prefers_small(product) ? kSmall : kLarge;
-  const KernelFunction kernel = epilogue.act == Act::gelu_tanh ? set.gelu
-                                : epilogue.residual.empty()    ? set.bias
-                                                               : set.residual;
+  const KernelFunction kernel = kernel_for(product, epilogue);
   Arena::Scope scope(kernels.arena());
   const Tensor aligned_scale = kernels.arena().take(DType::f32, {x.rows});
   for (int64_t picture = 0; picture < x.batch; ++picture) {
@@ -132,7 +132,7 @@ bool gemm_s8(CudaKernels& kernels, const Rows& x, const float* x_scale, const S8
   product.w = w.codes.row<const int8_t>(0, 0);
   product.w_stride = w.codes.row_stride;
   product.w_scale = w.scale;
-  return multiply(kernels, false, x, x_scale, product, epilogue, out);
+  return multiply(kernels, x, x_scale, product, epilogue, out);
 }
 
 bool sparse_s8_takes(int64_t out, int64_t in) { return out % 8 == 0 && in % kMetadataColumns == 0; }
@@ -163,7 +163,7 @@ bool gemm_s8_sparse(CudaKernels& kernels, const Rows& x, const float* x_scale,
   product.w = w.values.data<int8_t>();
   product.metadata = static_cast<const uint8_t*>(w.metadata.raw());
   product.w_scale = w.scale;
-  return multiply(kernels, true, x, x_scale, product, epilogue, out);
+  return multiply(kernels, x, x_scale, product, epilogue, out);
 }
 
 }  // namespace fluxq::cuda

@@ -3,7 +3,7 @@
 namespace fluxq::cuda {
 
 const char* gemm_s8_bias(const S8Product& product) {
-  return s8::Large<s8::WithBias, false>::run(product);
+  return s8::Wide<s8::WithBias, false>::run(product);
 }
 
 }  // namespace fluxq::cuda

@@ -3,7 +3,7 @@
 namespace fluxq::cuda {
 
 const char* gemm_s8_gelu(const S8Product& product) {
-  return s8::Large<s8::WithGelu, false>::run(product);
+  return s8::Wide<s8::WithGelu, false>::run(product);
 }
 
 }  // namespace fluxq::cuda

@@ -31,18 +31,13 @@ struct S8Product {
   cudaStream_t stream = nullptr;
 };
 
-/// The tiles of the kernels, tokens x features of the dense ones: [128, 256], small [128, 128].
-inline constexpr int kS8TileRows = 128, kS8TileColumns = 256, kS8SmallTileColumns = 128;
-
 /// Each returns what went wrong, null for nothing.
 const char* gemm_s8_bias(const S8Product& product);
 const char* gemm_s8_gelu(const S8Product& product);
 const char* gemm_s8_residual(const S8Product& product);
-
-/// The same with tiles of half the size, for few tokens.
-const char* gemm_s8_small_bias(const S8Product& product);
-const char* gemm_s8_small_gelu(const S8Product& product);
-const char* gemm_s8_small_residual(const S8Product& product);
+/// The same for long sums, and how many rows and columns a tile of either has.
+const char* gemm_s8_residual_deep(const S8Product& product);
+inline constexpr int kS8TileRows = 128, kS8TileColumns = 128, kS8DeepTileColumns = 256;
 
 const char* gemm_s8_sparse_bias(const S8Product& product);
 const char* gemm_s8_sparse_gelu(const S8Product& product);

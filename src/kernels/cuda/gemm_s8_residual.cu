@@ -3,7 +3,7 @@
 namespace fluxq::cuda {
 
 const char* gemm_s8_residual(const S8Product& product) {
-  return s8::Large<s8::WithResidual, false>::run(product);
+  return s8::Narrow<s8::WithResidual>::run(product);
 }
 
 }  // namespace fluxq::cuda

@@ -3,7 +3,7 @@
 namespace fluxq::cuda {
 
 const char* gemm_s8_sparse_bias(const S8Product& product) {
-  return s8::Large<s8::WithBias, true>::run(product);
+  return s8::Wide<s8::WithBias, true>::run(product);
 }
 
 }  // namespace fluxq::cuda

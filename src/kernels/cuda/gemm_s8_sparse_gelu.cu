@@ -3,7 +3,7 @@
 namespace fluxq::cuda {
 
 const char* gemm_s8_sparse_gelu(const S8Product& product) {
-  return s8::Large<s8::WithGelu, true>::run(product);
+  return s8::Wide<s8::WithGelu, true>::run(product);
 }
 
 }  // namespace fluxq::cuda

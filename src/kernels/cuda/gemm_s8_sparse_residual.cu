@@ -3,7 +3,7 @@
 namespace fluxq::cuda {
 
 const char* gemm_s8_sparse_residual(const S8Product& product) {
-  return s8::Large<s8::WithResidual, true>::run(product);
+  return s8::Deep<s8::WithResidual, true>::run(product);
 }
 
 }  // namespace fluxq::cuda

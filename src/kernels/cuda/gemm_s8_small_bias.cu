@@ -1,9 +1,0 @@
-#include "kernels/cuda/gemm_s8.cuh"
-
-namespace fluxq::cuda {
-
-const char* gemm_s8_small_bias(const S8Product& product) {
-  return s8::Small<s8::WithBias>::run(product);
-}
-
-}  // namespace fluxq::cuda
