@@ -1,17 +1,19 @@
 /// Products of a few rows with a large weight: bound by reading the weight once.
 #pragma once
 
-#include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/plain_gemm.h"
 
 namespace fluxq::cuda {
 
-/// Whether few_rows_gemm() can: bf16, `in` a multiple of 8, rows aligned to 16 bytes.
+/// Whether few_rows_gemm() can: one row in each matrix of x; x and w both bf16, i8 or e4m3; `in` a
+/// multiple of 16 bytes, as rows are aligned.
 bool few_rows_gemm_takes(const Rows& x, const Rows& w);
 
-/// out [batch, 1, out] = epilogue(x [batch, 1, in] w [1, out, in]^T) in bf16: FLUX's modulation and
-/// vector embeddings, whose batch is small and has one row in each matrix. All rows share one
-/// reading of the weight, and each is summed in the same order whatever their number.
-void few_rows_gemm(CudaKernels& kernels, const Rows& x, const Rows& w, const Epilogue& epilogue,
-                   const Rows& out);
+/// out [batch, 1, out] = epilogue(x_scale * w_scale * x [batch, 1, in] w [1, out, in]^T), out and
+/// the epilogue's operands in bf16: FLUX's modulation and vector embeddings, whose batch is small
+/// and has one row in each matrix. All rows share one reading of the weight, and each is summed in
+/// the same order whatever their number: in f32, of e4m3 with fewer bits, of i8 exactly.
+void few_rows_gemm(CudaKernels& kernels, const Rows& x, const Rows& w, const RowScales& x_scale,
+                   const RowScales& w_scale, const Epilogue& epilogue, const Rows& out);
 
 }  // namespace fluxq::cuda

@@ -24,10 +24,8 @@ CudaBlas::Ending blas_ending(const Epilogue& epilogue) {
 
 void multiply_as_is(CudaKernels& kernels, const Rows& x, const Rows& w, const Epilogue& epilogue,
                     const Rows& out) {
-  if (x.rows == 1 && cuda::few_rows_gemm_takes(x, w)) {
-    cuda::few_rows_gemm(kernels, x, w, epilogue, out);
-    return;
-  }
+  if (cuda::few_rows_gemm_takes(x, w))
+    return cuda::few_rows_gemm(kernels, x, w, {}, {}, epilogue, out);
   for (int64_t b = 0; b < x.batch; ++b) {
     const Epilogue its = item_of(epilogue, b);
     const bool done = blas_takes(its) && its.gate.empty() &&
@@ -53,6 +51,10 @@ void multiply_e4m3(CudaKernels& kernels, const Prepared& input, const CodesWeigh
   const bool scalar = input.scale.elements() == x.batch && one_for_all && epilogue.gate.empty();
   const float* x_scale = input.scale.data<float>();
   const float* w_scale = weight.scale.data<float>();
+  if (cuda::few_rows_gemm_takes(x, weight.codes)) {
+    return cuda::few_rows_gemm(kernels, x, weight.codes, {x_scale}, {w_scale, one_for_all},
+                               epilogue, out);
+  }
 
   Arena& arena = kernels.arena();
   Arena::Scope scope(arena);
@@ -103,6 +105,10 @@ void multiply_s8(CudaKernels& kernels, const Prepared& input, const CodesWeight&
                  const Epilogue& epilogue, const Rows& out) {
   const float* x_scale = input.scale.data<float>();
   const float* w_scale = weight.scale.data<float>();
+  if (cuda::few_rows_gemm_takes(input.codes, weight.codes)) {
+    return cuda::few_rows_gemm(kernels, input.codes, weight.codes, {x_scale}, {w_scale}, epilogue,
+                               out);
+  }
   if (cuda::gemm_s8(kernels, input.codes, x_scale, {weight.codes, w_scale}, epilogue, out)) return;
   cuda::plain_gemm(kernels, input.codes, weight.codes, {x_scale}, {w_scale}, epilogue, out);
 }
