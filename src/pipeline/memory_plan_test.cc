@@ -103,7 +103,7 @@ class CountingKernels final : public CpuKernels {
 TEST(Reserved, APlannedRunTakesWhatWasPlanned) {
   Progress progress;
   const CancelToken cancel;
-  for (const char* scheme : {"f32", "bf16", "fp8dqrow", "fp8dq", "int8dq", "int4wo"}) {
+  for (const char* scheme : {"f32", "bf16", "fp8dqrow", "fp8dq", "int8dq", "int8wo", "int4wo"}) {
     for (const int batch : {1, 6}) {
       SCOPED_TRACE(fmt::format("{}, batch {}", scheme, batch));
       CountingKernels kernels;

@@ -56,7 +56,7 @@ class QuantizeTest : public ::testing::Test {
 
 TEST_F(QuantizeTest, StoresWhatLoadingWouldHavePacked) {
   const fs::path output = folder_ / "out";
-  for (const char* name : {"fp8dqrow", "fp8dq", "int8dq", "int4wo", "sparse24-int8dq"}) {
+  for (const char* name : {"fp8dqrow", "fp8dq", "int8dq", "int8wo", "int4wo", "sparse24-int8dq"}) {
     SCOPED_TRACE(name);
     const Scheme& scheme = find_scheme(name);
     const QuantizeResult result = quantize(kModel, name, output);

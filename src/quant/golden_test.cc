@@ -77,6 +77,19 @@ TEST_P(Golden, ActivationsAreTorchaos) {
 INSTANTIATE_TEST_SUITE_P(Schemes, Golden, ::testing::Values("fp8dqrow", "fp8dq", "int8dq"),
                          [](const auto& info) { return std::string(info.param); });
 
+// The same weights as int8dq's; what is multiplied is torchao's dequantize(), in bf16.
+TEST(GoldenInt8Wo, WeightsAreTorchaos) {
+  const Scheme& scheme = find_scheme("int8wo");
+  for_each_case("int8dq", [&](const std::string& prefix, const Tensor& x) {
+    const PackedWeight packed = scheme.pack(x, "w");
+    for (size_t i = 0; const PartSpec& part : scheme.layout(packed.out, packed.in))
+      EXPECT_TRUE(same_bytes(packed.parts[i++], golden().at(prefix + part.name))) << part.name;
+    const Tensor values = converted(golden().at(prefix + "values"), DType::bf16);
+    EXPECT_TRUE(
+        same_bytes(values_tensor(scheme.unpack(packed), x.shape()), converted(values, DType::f32)));
+  });
+}
+
 TEST(GoldenInt4, WeightsAreTinygemms) {
   const Scheme& scheme = find_scheme("int4wo");
   for_each_case("int4wo", [&](const std::string& prefix, const Tensor& x) {

@@ -12,6 +12,7 @@
   scheme(fp8dqrow) \
   scheme(fp8dq)    \
   scheme(int8dq)   \
+  scheme(int8wo)   \
   scheme(int4wo)   \
   scheme(sparse24_int8dq) \
   // end of the table

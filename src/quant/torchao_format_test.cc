@@ -8,7 +8,7 @@
 namespace fluxq {
 namespace {
 
-const char* const kTorchaoSchemes[] = {"fp8dqrow", "fp8dq", "int8dq", "int4wo"};
+const char* const kTorchaoSchemes[] = {"fp8dqrow", "fp8dq", "int8dq", "int8wo", "int4wo"};
 
 const Json& golden() {
   static const Json json = parse_json(
@@ -143,9 +143,9 @@ TEST(StoredWeights, BadEntriesAreRefused) {
   EXPECT_FLUXQ_ERROR(find_text(deep.c_str()), corrupt_file, "x.weight");
 }
 
-TEST(StoredWeights, AnInt8TensorWithoutDynamicActivationsIsNotOurs) {
+TEST(StoredWeights, AnInt8TensorWithOtherActivationsIsNotOurs) {
   Json entry = golden()["int8dq"]["entry"];
-  entry["_data"]["act_quant_kwargs"] = nullptr;
+  entry["_data"]["act_quant_kwargs"]["_data"]["reduce_range"] = true;
   EXPECT_FLUXQ_ERROR(find(entry), unsupported, "act_quant_kwargs");
 }
 

@@ -21,6 +21,7 @@ from torchao.quantization import (
     Int4Tensor,
     Int4WeightOnlyConfig,
     Int8DynamicActivationInt8WeightConfig,
+    Int8WeightOnlyConfig,
     PerRow,
     PerTensor,
     quantize_,
@@ -119,19 +120,22 @@ def headers() -> dict:
         "fp8dqrow": Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()),
         "fp8dq": Float8DynamicActivationFloat8WeightConfig(granularity=PerTensor()),
         "int8dq": Int8DynamicActivationInt8WeightConfig(),
+        "int8wo": Int8WeightOnlyConfig(),
         "int4wo": Int4WeightOnlyConfig(group_size=128),
     }
-    linear = torch.nn.Linear(256, 4, dtype=torch.bfloat16)
-    quantize_(linear, configs["int8dq"])
+    linear = {name: torch.nn.Linear(256, 4, dtype=torch.bfloat16) for name in ("int8dq", "int8wo")}
+    for name, layer in linear.items():
+        quantize_(layer, configs[name])
     scales = torch.ones(2, 4, dtype=torch.bfloat16)
     weights = {
         "fp8dqrow.weight": float8_weight(x, configs["fp8dqrow"]),
         "fp8dq.weight": float8_weight(x, configs["fp8dq"]),
-        "int8dq.weight": linear.weight.data,
+        "int8dq.weight": linear["int8dq"].weight.data,
+        "int8wo.weight": linear["int8wo"].weight.data,
         # Int4Tensor.from_hp needs a package that is not to be had; its fields are what it would fill in.
         "int4wo.weight": Int4Tensor(torch.zeros(4, 128, dtype=torch.int8), scales, scales, [1, 128], x.shape),
     }
-    _, metadata = flatten_tensor_state_dict(weights | {"int8dq.bias": linear.bias.data})
+    _, metadata = flatten_tensor_state_dict(weights | {"int8dq.bias": linear["int8dq"].bias.data})
     golden = {}
     for name, config in configs.items():
         quantization = TorchAoConfig(config).to_dict()

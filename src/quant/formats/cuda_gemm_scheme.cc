@@ -3,6 +3,7 @@
 #include "kernels/cuda/check.h"
 #include "quant/formats/cuda_quantize.h"
 #include "quant/formats/cuda_scale_vectors.h"
+#include "quant/formats/s8_weight.h"
 #include "quant/formats/weight.h"
 
 namespace fluxq {
@@ -65,6 +66,19 @@ PackedWeight CudaGemmScheme::new_parts(const Scheme& scheme, const Tensor& weigh
 PackedWeight CudaGemmScheme::pack_as_is(const Tensor& weight, std::string_view name) {
   cuda::require_finite(kernels_, weight, name);
   return {weight.dim(0), weight.dim(1), {weight}};
+}
+
+PackedWeight CudaGemmScheme::pack_s8(const Scheme& scheme, const Tensor& weight,
+                                     std::string_view name) {
+  cuda::require_finite(kernels_, weight, name);
+  PackedWeight packed = new_parts(scheme, weight);
+  cuda::quantize_rows_s8(kernels_, {.x = weight}, packed.parts[S8WeightScheme::kQdata],
+                         packed.parts[S8WeightScheme::kScale].data<float>());
+  const Tensor& zero_point = packed.parts[S8WeightScheme::kZeroPoint];
+  cuda::check(cudaMemsetAsync(zero_point.raw(), 0, static_cast<size_t>(zero_point.bytes()),
+                              kernels_.stream()),
+              "zeroing zero points");
+  return packed;
 }
 
 Prepared CudaGemmScheme::new_codes(DType dtype, const Rows& x, int64_t scales) {

@@ -37,6 +37,8 @@ class CudaGemmScheme : public SchemeKernels {
   PackedWeight new_parts(const Scheme& scheme, const Tensor& weight);
   /// The parts of a scheme that keeps weights in the stream's dtype: the weight itself, checked.
   PackedWeight pack_as_is(const Tensor& weight, std::string_view name);
+  /// The parts of a scheme of s8 weights (s8_weight.h).
+  PackedWeight pack_s8(const Scheme& scheme, const Tensor& weight, std::string_view name);
   /// Memory for a quantized input, of the arena.
   Prepared new_codes(DType dtype, const Rows& x, int64_t scales);
 

@@ -17,6 +17,10 @@ void quantize_rows_e4m3(CudaKernels& kernels, const Producer& input, const Rows&
 void quantize_samples_e4m3(CudaKernels& kernels, const Producer& input, const Rows& codes,
                            float* scale);
 
+/// values bf16 [out, in] of codes i8 [out, in] and their scale f32 [out], each product rounded.
+void expand_rows_s8(CudaKernels& kernels, const Rows& codes, const Tensor& scale,
+                    const Rows& values);
+
 /// int4wo's parts of a weight bf16 [out, in]: qdata i8 [out, in / 2], scale and zero_point bf16
 /// [in / 128, out].
 void quantize_groups_s4(CudaKernels& kernels, const Tensor& weight, const Tensor& qdata,

@@ -1,4 +1,3 @@
-#include "kernels/cuda/check.h"
 #include "quant/formats/cuda_gemm_scheme.h"
 #include "quant/formats/cuda_quantize.h"
 #include "quant/int8dq/layout.h"
@@ -12,7 +11,9 @@ class Int8DqCuda final : public CudaGemmScheme {
   std::string kernel_name() const override { return "CUTLASS s8"; }
   FusedParts fused() const override { return {true, true, true, true}; }
   FusedParts fused(const Epilogue& wanted) const override { return fused_s8(wanted); }
-  std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override;
+  std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
+    return pack_s8(Int8DqScheme(), weight, name);
+  }
   Prepared prepare(const Producer& input) override {
     Prepared prepared = new_codes(DType::i8, input.x, input.x.batch * input.x.rows);
     cuda::quantize_rows_s8(kernels_, input, prepared.codes, prepared.scale.data<float>());
@@ -23,18 +24,6 @@ class Int8DqCuda final : public CudaGemmScheme {
     multiply_s8(kernels_, input, static_cast<const CodesWeight&>(weight), epilogue, out);
   }
 };
-
-std::optional<PackedWeight> Int8DqCuda::pack(const Tensor& weight, std::string_view name) {
-  cuda::require_finite(kernels_, weight, name);
-  PackedWeight packed = new_parts(Int8DqScheme(), weight);
-  cuda::quantize_rows_s8(kernels_, {.x = weight}, packed.parts[Int8DqScheme::kQdata],
-                         packed.parts[Int8DqScheme::kScale].data<float>());
-  const Tensor& zero_point = packed.parts[Int8DqScheme::kZeroPoint];
-  cuda::check(cudaMemsetAsync(zero_point.raw(), 0, static_cast<size_t>(zero_point.bytes()),
-                              kernels_.stream()),
-              "zeroing zero points");
-  return packed;
-}
 
 }  // namespace
 

@@ -1,21 +1,13 @@
 /// Scheme `int8dq`: see README.md beside this file.
 #pragma once
 
-#include "quant/scheme.h"
+#include "quant/formats/s8_weight.h"
 
 namespace fluxq {
 
-class Int8DqScheme final : public Scheme {
+class Int8DqScheme final : public S8WeightScheme {
  public:
-  /// Parts, in the order of layout().
-  enum Part : size_t { kQdata, kScale, kZeroPoint };
-
   const SchemeInfo& info() const override;
-  std::vector<PartSpec> layout(int64_t out, int64_t in) const override;
-  PackedWeight pack(const Tensor& weight, std::string_view name) const override;
-  std::vector<float> unpack(const PackedWeight& weight) const override;
-  void check(const PackedWeight& weight, std::string_view name) const override;
-  std::vector<float> pack_bound(const Tensor& weight) const override;
   std::vector<float> input_bound(const Tensor& x) const override;
   StoredForm stored_form(int64_t out, int64_t in) const override;
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override;

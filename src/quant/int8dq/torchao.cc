@@ -8,14 +8,10 @@ StoredForm Int8DqScheme::stored_form(int64_t /*out*/, int64_t in) const {
   const Json last_dim = {{"dim", -1}};
   return {
       .type = "Int8Tensor",
-      .data = {{"act_quant_kwargs",
-                torchao::object("QuantizeTensorToInt8Kwargs",
-                                {{"granularity", torchao::object("PerRow", last_dim)},
-                                 {"mapping_type", symmetric},
-                                 {"reduce_range", false}})},
-               {"reduce_range", false},
-               {"block_size", Json::array({1, in})},
-               {"dtype", torchao::dtype("bfloat16")}},
+      .data = int8_tensor(in, torchao::object("QuantizeTensorToInt8Kwargs",
+                                              {{"granularity", torchao::object("PerRow", last_dim)},
+                                               {"mapping_type", symmetric},
+                                               {"reduce_range", false}})),
       .config = torchao::versioned("Int8DynamicActivationInt8WeightConfig", 2,
                                    {{"act_mapping_type", symmetric},
                                     {"weight_only_decode", false},

@@ -1,0 +1,28 @@
+/// The weight is expanded to bf16 when it is loaded: on a CPU the scheme saves file size, not
+/// memory or time.
+#include "quant/formats/cpu_gemm_scheme.h"
+#include "quant/int8wo/layout.h"
+
+namespace fluxq {
+namespace {
+
+class Int8WoCpu final : public CpuGemmScheme {
+ public:
+  explicit Int8WoCpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16) {}
+  Prepared prepare(const Producer& input) override {
+    return prepare_as_is(kernels_, input, DType::bf16);
+  }
+
+ private:
+  Expanded expand(const PackedWeight& weight) const override {
+    return {Int8WoScheme().values(weight), {}};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<SchemeKernels> Int8WoScheme::on(Kernels& kernels) const {
+  return on_device(*this, kernels, make_kernels<Int8WoCpu>, FLUXQ_IF_CUDA(int8wo_on_cuda));
+}
+
+}  // namespace fluxq
