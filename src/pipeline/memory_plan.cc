@@ -15,9 +15,11 @@ using Entry = MemoryPlan::Entry;
 constexpr double kGigabyte = 1e9;
 constexpr int64_t kF32Bytes = 4;
 constexpr int64_t kMaxBatch = 1024;
-/// What a device's operations take for themselves: on the GPU cuDNN's workspaces and the scores of
-/// attention that it does not do; on the CPU the threads' rows and tiles.
+/// What a device's operations take for themselves: on the GPU the libraries' workspaces, those of
+/// matrix products alone in the steps, and the scores of attention that cuDNN does not do; on the
+/// CPU the threads' rows and tiles.
 constexpr int64_t kCudaWorkspaceBytes = int64_t{192} << 20;
+constexpr int64_t kCudaProductBytes = int64_t{64} << 20;
 constexpr int64_t kCpuWorkspaceBytes = int64_t{16} << 20;
 
 int64_t sum(const std::vector<Entry>& entries) {
@@ -36,6 +38,15 @@ std::vector<std::string> parts_of(Phase phase) {
       return {"vae"};
   }
   return {};
+}
+
+/// The largest linear layer of a part as it is before it is packed.
+int64_t largest_layer_bytes(const WeightPlan& plan, const Recipe& recipe) {
+  int64_t largest = 0;
+  for (const WeightPlan::Entry& entry : plan.entries())
+    if (entry.kind == WeightPlan::Entry::Kind::linear)
+      largest = std::max(largest, element_count(entry.shape));
+  return largest * dtype_bytes(recipe.stream());
 }
 
 /// The activations of one request, as the models take them from the arena.
@@ -63,7 +74,23 @@ class Activations {
         entries = {{"latents and conditioning", lasting()}, {"pictures", pictures()}};
         break;
     }
-    entries.push_back({"workspace", is_cuda_ ? kCudaWorkspaceBytes : kCpuWorkspaceBytes});
+    entries.push_back({"workspace", !is_cuda_                 ? kCpuWorkspaceBytes
+                                    : phase == Phase::denoise ? kCudaProductBytes
+                                                              : kCudaWorkspaceBytes});
+    return entries;
+  }
+
+  /// What is not of the arena: T5's bias, which stays, and on the GPU what the text's layers take
+  /// while they run beside the image's.
+  std::vector<Entry> beside() const {
+    const int64_t rows = request_.text_tokens;
+    std::vector<Entry> entries = {{"attention bias", model_.t5.heads * rows * rows * kF32Bytes}};
+    if (is_cuda_) {
+      const FluxConfig& flux = model_.flux;
+      entries.push_back(
+          {"text beside the image",
+           linear(request_.batch * rows, flux.hidden(), flux.mlp()) + kCudaProductBytes});
+    }
     return entries;
   }
 
@@ -90,10 +117,8 @@ class Activations {
     const int64_t rows = request_.text_tokens;
     const int64_t columns =
         t5.width + std::max(4 * t5.inner(), (t5.gated ? 2 : 1) * t5.feed_forward);
-    // The bias of the attention stays after the first run.
-    const int64_t bias = t5.heads * rows * rows * kF32Bytes;
     return rows * columns * element_ +
-           linear(rows, t5.width, std::max(t5.inner(), t5.feed_forward)) + bias +
+           linear(rows, t5.width, std::max(t5.inner(), t5.feed_forward)) +
            attention(rows, t5.heads * t5.head_dim);
   }
 
@@ -166,21 +191,40 @@ int64_t MemoryPlan::activation_bytes() const {
   return bytes;
 }
 
+int64_t MemoryPlan::needed_bytes() const {
+  int64_t bytes = 0;
+  for (const PhasePlan& phase : phases) {
+    const int64_t activations =
+        std::max(phase.activation_bytes(), block_bytes + phase.loading_bytes);
+    bytes = std::max(bytes, phase.weight_bytes() + activations);
+  }
+  return bytes + sum(beside);
+}
+
 MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const MemoryRequest& request,
                        Kernels& kernels) {
   const Activations activations(model, recipe, request, kernels);
   const std::map<std::string, WeightPlan> weights = weight_plans(model);
+  const bool by_phase = request.residency == Residency::by_phase;
   MemoryPlan plan;
+  plan.beside = activations.beside();
   for (const Phase phase : kPhases) {
     MemoryPlan::PhasePlan& planned = plan.phases[static_cast<size_t>(phase)];
     planned.activations = activations.of(phase);
+    if (!by_phase || phase != Phase::decode)
+      plan.block_bytes = std::max(plan.block_bytes, planned.activation_bytes());
     const std::vector<std::string> needed = parts_of(phase);
     for (const auto& [part, part_weights] : weights) {
-      if (request.residency == Residency::by_phase &&
-          std::find(needed.begin(), needed.end(), part) == needed.end())
-        continue;
+      if (by_phase && std::find(needed.begin(), needed.end(), part) == needed.end()) continue;
       planned.weights.push_back({part + " weights", part_weights.bytes(part, recipe)});
+      if (by_phase)
+        planned.loading_bytes =
+            std::max(planned.loading_bytes, largest_layer_bytes(part_weights, recipe));
     }
+  }
+  if (by_phase) {
+    std::vector<Entry>& decoding = plan.phases[static_cast<size_t>(Phase::decode)].activations;
+    decoding.front() = {"the other phases' block", plan.block_bytes};
   }
   return plan;
 }

@@ -30,7 +30,9 @@ struct MemoryRequest {
   Residency residency = Residency::always;
 };
 
-/// All in bytes. Activations of all phases lie in one block, which stays.
+/// All in bytes. Activations lie in one block, which stays: of all phases or, under
+/// Residency::by_phase, of all but decoding, whose own come beside it once the transformer has
+/// gone.
 struct MemoryPlan {
   struct Entry {
     std::string name;  ///< "transformer weights", "latents and conditioning"
@@ -38,14 +40,17 @@ struct MemoryPlan {
   };
   struct PhasePlan {
     std::vector<Entry> weights, activations;
+    int64_t loading_bytes = 0;  ///< of the layer being loaded, beside the block
     int64_t weight_bytes() const;
     int64_t activation_bytes() const;
   };
   std::array<PhasePlan, kPhases.size()> phases;  ///< in the order of kPhases
+  std::vector<Entry> beside;                     ///< outside of the block, in all phases
+  int64_t block_bytes = 0;
 
   int64_t weight_bytes() const;      ///< the most of any phase
   int64_t activation_bytes() const;  ///< the most of any phase
-  int64_t needed_bytes() const { return weight_bytes() + activation_bytes(); }
+  int64_t needed_bytes() const;      ///< the most of any phase, and what is beside
   const PhasePlan& of(Phase phase) const { return phases[static_cast<size_t>(phase)]; }
 };
 

@@ -45,7 +45,9 @@ TEST_F(MemoryPlanTest, KnowsFluxesWeights) {
   EXPECT_EQ(low.of(Phase::denoise).weight_bytes(), 2 * 11'891'178'560);
   EXPECT_EQ(low.of(Phase::text).weight_bytes(), 2 * (4'762'310'656 + 123'060'480));
   EXPECT_EQ(low.weight_bytes(), 2 * 11'891'178'560);
-  EXPECT_EQ(low.activation_bytes(), bf16.activation_bytes());
+  // Decoding's activations come after the transformer has gone.
+  EXPECT_LT(low.needed_bytes(), low.weight_bytes() + bf16.activation_bytes());
+  EXPECT_EQ(low.block_bytes, bf16.of(Phase::denoise).activation_bytes());
 }
 
 TEST_F(MemoryPlanTest, ActivationsGrowWithTheBatch) {
@@ -148,7 +150,7 @@ TEST(LowMemory, KeepsOnePhaseAndDrawsTheSame) {
   EXPECT_TRUE(parts.enter(Phase::denoise, progress, cancel));
   EXPECT_EQ(parts.loaded_bytes(), bytes("transformer"));
   EXPECT_TRUE(parts.enter(Phase::decode, progress, cancel));
-  EXPECT_EQ(parts.loaded_bytes(), bytes("transformer") + bytes("vae"));  // there is room
+  EXPECT_EQ(parts.loaded_bytes(), bytes("vae"));
   parts.leave();
   const size_t layers = parts.coverage().size();
   EXPECT_TRUE(parts.enter(Phase::text, progress, cancel));

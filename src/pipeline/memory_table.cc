@@ -28,16 +28,18 @@ std::string memory_table(const ModelFolder& model, const Recipe& recipe,
       request.width, request.height, request.batch, request.text_tokens, request.steps,
       request.residency == Residency::by_phase ? ", one phase's weights at a time" : "", "phase",
       "weights", "activations", "in all");
-  const auto line = [&](std::string_view name, int64_t weights, int64_t activations) {
+  const auto line = [&](std::string_view name, int64_t weights, int64_t activations, int64_t all) {
     text += fmt::format("{:<8} {:>8.3f} {:>12.3f} {:>8.3f}  ", name, gigabytes(weights),
-                        gigabytes(activations), gigabytes(weights + activations));
+                        gigabytes(activations), gigabytes(all));
   };
   for (const Phase phase : kPhases) {
     const MemoryPlan::PhasePlan& planned = plan.of(phase);
-    line(phase_name(phase), planned.weight_bytes(), planned.activation_bytes());
+    line(phase_name(phase), planned.weight_bytes(), planned.activation_bytes(),
+         planned.weight_bytes() + planned.activation_bytes());
     text += fmt::format("{}; {}\n", list(planned.weights), list(planned.activations));
   }
-  line("needed", plan.weight_bytes(), plan.activation_bytes());
+  text += fmt::format("beside: {}\n", list(plan.beside));
+  line("needed", plan.weight_bytes(), plan.activation_bytes(), plan.needed_bytes());
   text +=
       fmt::format("of {:.3f} that are free: {}; the largest batch that fits: {}\n",
                   gigabytes(available), plan.needed_bytes() <= available ? "fits" : "does not fit",

@@ -28,16 +28,15 @@ bool ModelParts::load(std::unique_ptr<Part>& made, const std::string& name, cons
 bool ModelParts::enter(Phase phase, Progress& progress, const CancelToken& cancel) {
   switch (phase) {
     case Phase::text: {
-      if (!t5_ || !clip_) make_room({"text_encoder", "text_encoder_2"});
+      keep_only(phase);
       const bool clip = load(clip_, "text_encoder", model_.clip, progress, cancel);
       return load(t5_, "text_encoder_2", model_.t5, progress, cancel) || clip;
     }
     case Phase::denoise:
-      if (residency_ == Residency::by_phase) drop_text();
+      keep_only(phase);
       return load(flux_, "transformer", model_.flux, progress, cancel);
     case Phase::decode:
-      if (residency_ == Residency::by_phase) drop_text();
-      if (!vae_) make_room({"vae"});
+      keep_only(phase);
       return load(vae_, "vae", model_.vae, progress, cancel);
   }
   return false;
@@ -59,23 +58,14 @@ int64_t ModelParts::loaded_bytes() const {
   return bytes;
 }
 
-void ModelParts::drop_text() {
-  clip_.reset();
-  t5_.reset();
-}
-
-// Lets the transformer go if these parts, and the largest layer once more, would not fit beside it.
-void ModelParts::make_room(std::initializer_list<std::string> parts) {
-  if (residency_ == Residency::always || !flux_) return;
-  const std::map<std::string, WeightPlan> plans = weight_plans(model_);
-  int64_t needed = 0, largest = 0;
-  for (const std::string& part : parts) {
-    const WeightPlan& plan = plans.at(part);
-    needed += plan.bytes(part, recipe_);
-    for (const WeightPlan::Entry& entry : plan.entries())
-      largest = std::max(largest, element_count(entry.shape));
+void ModelParts::keep_only(Phase phase) {
+  if (residency_ == Residency::always) return;
+  if (phase != Phase::text) {
+    clip_.reset();
+    t5_.reset();
   }
-  if (needed + largest * dtype_bytes(recipe_.stream()) > kernels_.free_bytes()) flux_.reset();
+  if (phase != Phase::denoise) flux_.reset();
+  if (phase != Phase::decode) vae_.reset();
 }
 
 }  // namespace fluxq

@@ -21,9 +21,8 @@ class ModelParts {
   ModelParts(const ModelFolder& model, const Recipe& recipe, Kernels& kernels, Residency residency,
              Progress& progress, const CancelToken& cancel);
 
-  /// Loads what `phase` works with, if it is not there. Under Residency::by_phase the text encoders
-  /// and the VAE go with their phase, the transformer only where the next part would not fit beside
-  /// it. True if something was loaded.
+  /// Loads what `phase` works with, if it is not there; under Residency::by_phase all else goes
+  /// first. True if something was loaded.
   bool enter(Phase phase, Progress& progress, const CancelToken& cancel);
   /// The last phase is over.
   void leave();
@@ -45,8 +44,7 @@ class ModelParts {
   template <typename Part, typename Config>
   bool load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
             Progress& progress, const CancelToken& cancel);
-  void drop_text();
-  void make_room(std::initializer_list<std::string> parts);
+  void keep_only(Phase phase);
 
   const ModelFolder& model_;
   const Recipe& recipe_;

@@ -201,7 +201,11 @@ void TextToImage::reserve(const MemoryRequest& request) {
       residency_ == Residency::always ? plan.weight_bytes() : parts_->loaded_bytes();
   check_fits(plan, model_, recipe_, request, kernels_,
              kernels_.free_bytes() + arena.reserved_bytes() + weights_there);
-  if (arena.reserve(std::max(plan.activation_bytes(), arena.peak_bytes()))) recorded_shape_.clear();
+  // By phase, decoding takes its own blocks beside it, which go here when the next run begins.
+  const int64_t block = residency_ == Residency::always
+                            ? std::max(plan.block_bytes, arena.peak_bytes())
+                            : plan.block_bytes;
+  if (arena.reserve(block)) recorded_shape_.clear();
 }
 
 Run TextToImage::run(const Request& request, Progress& progress, const CancelToken& cancel,
