@@ -15,11 +15,12 @@ using Entry = MemoryPlan::Entry;
 constexpr double kGigabyte = 1e9;
 constexpr int64_t kF32Bytes = 4;
 constexpr int64_t kMaxBatch = 1024;
-/// What a device's operations take for themselves: on the GPU the libraries' workspaces, those of
-/// matrix products alone in the steps, and the scores of attention that cuDNN does not do; on the
-/// CPU the threads' rows and tiles.
+/// What a device's operations take for themselves: on the GPU the libraries' workspaces and the
+/// scores of attention that cuDNN does not do, in the steps a product's workspace and the weight
+/// that it expands; on the CPU the threads' rows and tiles.
 constexpr int64_t kCudaWorkspaceBytes = int64_t{192} << 20;
-constexpr int64_t kCudaProductBytes = int64_t{64} << 20;
+constexpr int64_t kCudaProductBytes = int64_t{128} << 20;
+constexpr int64_t kCudaSideBytes = int64_t{64} << 20;
 constexpr int64_t kCpuWorkspaceBytes = int64_t{16} << 20;
 
 int64_t sum(const std::vector<Entry>& entries) {

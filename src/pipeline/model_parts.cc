@@ -26,17 +26,15 @@ bool ModelParts::load(std::unique_ptr<Part>& made, const std::string& name, cons
 }
 
 bool ModelParts::enter(Phase phase, Progress& progress, const CancelToken& cancel) {
+  keep_only(phase);
   switch (phase) {
     case Phase::text: {
-      keep_only(phase);
       const bool clip = load(clip_, "text_encoder", model_.clip, progress, cancel);
       return load(t5_, "text_encoder_2", model_.t5, progress, cancel) || clip;
     }
     case Phase::denoise:
-      keep_only(phase);
       return load(flux_, "transformer", model_.flux, progress, cancel);
     case Phase::decode:
-      keep_only(phase);
       return load(vae_, "vae", model_.vae, progress, cancel);
   }
   return false;
