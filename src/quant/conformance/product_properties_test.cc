@@ -194,7 +194,8 @@ Failures multiplies_what_is_stored(const Subject& subject) {
   };
   for (const Size& s :
        {Size{1, 1, 128, 1}, Size{2, 3, 128, 5}, Size{1, 17, 256, 129}, Size{1, 2, 7, 3},
-        Size{1, 1, 1, 1}, Size{3, 1, 132, 40}, Size{70, 1, 136, 40}, Size{2, 150, 384, 272}}) {
+        Size{1, 1, 1, 1}, Size{3, 1, 132, 40}, Size{70, 1, 136, 40}, Size{4, 1, 400, 72},
+        Size{70, 1, 1168, 40}, Size{2, 150, 384, 272}}) {
     if (scheme.refuses(s.out, s.in)) continue;
     const PackedWeight weight = scheme.pack(noise(DType::bf16, s.out, s.in, 21, 0.05f), "w");
     const Run run = {noise(stream, s.batch * s.rows, s.in, 22), s.batch, &weight};
@@ -225,27 +226,31 @@ Failures multiplies_what_is_stored(const Subject& subject) {
 
   const Tensor bias = noise(stream, 1, kOut, 31).reshaped({kOut});
   const Tensor gate = noise(stream, kBatch, kOut, 32).reshaped({kBatch, 1, kOut});
-  const Tensor residual = noise(stream, kBatch * kRows, kOut, 33).reshaped({kBatch, kRows, kOut});
-  const Tensor bias_there = kernels->upload(bias), gate_there = kernels->upload(gate),
-               residual_there = kernels->upload(residual);
-  for (Act act :
-       {Act::none, Act::gelu_tanh, Act::gelu_erf, Act::quick_gelu, Act::relu, Act::silu}) {
-    for (int parts = 0; parts < 8; ++parts) {
-      const bool has_bias = parts & 1, has_gate = parts & 2, has_residual = parts & 4;
-      Run run = {plain_input, kBatch, &normal};
-      Ending ending;
-      ending.act = run.epilogue.act = act;
-      if (has_bias) run.epilogue.bias = bias_there, ending.bias = to_floats(bias);
-      if (has_gate) run.epilogue.gate = gate_there, ending.gate = to_floats(gate);
-      if (has_residual)
-        run.epilogue.residual = residual_there, ending.residual = to_floats(residual);
-      const FusedParts fused = on->fused(run.epilogue);
-      if ((has_bias && !fused.bias) || (act != Act::none && !fused.act) ||
-          (has_gate && !fused.gate) || (has_residual && !fused.residual))
-        continue;
-      compare(fmt::format("epilogue: act {}{}{}{}", static_cast<int>(act), has_bias ? " bias" : "",
-                          has_gate ? " gate" : "", has_residual ? " residual" : ""),
-              subject, run, multiply(subject, *kernels, run), ending, failures);
+  const Tensor bias_there = kernels->upload(bias), gate_there = kernels->upload(gate);
+  for (const int64_t rows : {kRows, int64_t{1}}) {
+    const Tensor input = plain_input.slice(0, kBatch * rows);
+    const Tensor residual = noise(stream, kBatch * rows, kOut, 33).reshaped({kBatch, rows, kOut});
+    const Tensor residual_there = kernels->upload(residual);
+    for (Act act :
+         {Act::none, Act::gelu_tanh, Act::gelu_erf, Act::quick_gelu, Act::relu, Act::silu}) {
+      for (int parts = 0; parts < 8; ++parts) {
+        const bool has_bias = parts & 1, has_gate = parts & 2, has_residual = parts & 4;
+        Run run = {input, kBatch, &normal};
+        Ending ending;
+        ending.act = run.epilogue.act = act;
+        if (has_bias) run.epilogue.bias = bias_there, ending.bias = to_floats(bias);
+        if (has_gate) run.epilogue.gate = gate_there, ending.gate = to_floats(gate);
+        if (has_residual)
+          run.epilogue.residual = residual_there, ending.residual = to_floats(residual);
+        const FusedParts fused = on->fused(run.epilogue);
+        if ((has_bias && !fused.bias) || (act != Act::none && !fused.act) ||
+            (has_gate && !fused.gate) || (has_residual && !fused.residual))
+          continue;
+        compare(fmt::format("epilogue of {} rows: act {}{}{}{}", rows, static_cast<int>(act),
+                            has_bias ? " bias" : "", has_gate ? " gate" : "",
+                            has_residual ? " residual" : ""),
+                subject, run, multiply(subject, *kernels, run), ending, failures);
+      }
     }
   }
   return failures;
