@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "models/flux/weights.h"
+#include "models/flux/transformer.h"
 #include "models/vae/decoder.h"
 #include "pipeline/model_weights.h"
 
@@ -28,15 +28,20 @@ int64_t sum(const std::vector<Entry>& entries) {
                          [](int64_t bytes, const Entry& entry) { return bytes + entry.bytes; });
 }
 
-/// The parts that a phase works with.
-std::vector<std::string> parts_of(Phase phase) {
+/// The plans of what a phase works with, by their parts.
+std::map<std::string, WeightPlan> weights_of(const ModelFolder& model, Phase phase) {
+  using Use = FluxTransformer::Use;
+  const std::map<std::string, WeightPlan> all = weight_plans(model);
   switch (phase) {
     case Phase::text:
-      return {"text_encoder", "text_encoder_2"};
+      return {{"text_encoder", all.at("text_encoder")},
+              {"text_encoder_2", all.at("text_encoder_2")}};
+    case Phase::condition:
+      return {{"transformer", FluxTransformer::plan(model.flux, Use::condition)}};
     case Phase::denoise:
-      return {"transformer"};
+      return {{"transformer", FluxTransformer::plan(model.flux, Use::velocity)}};
     case Phase::decode:
-      return {"vae"};
+      return {{"vae", all.at("vae")}};
   }
   return {};
 }
@@ -67,6 +72,9 @@ class Activations {
     switch (phase) {
       case Phase::text:
         entries = {{"text states", text()}, {"embeddings", embeddings()}};
+        break;
+      case Phase::condition:
+        entries = {{"latents and conditioning", lasting()}};
         break;
       case Phase::denoise:
         entries = {{"latents and conditioning", lasting()}, {"blocks", blocks()}};
@@ -173,7 +181,8 @@ std::string gigabytes(int64_t bytes) {
 }  // namespace
 
 std::string_view phase_name(Phase phase) {
-  constexpr std::array<std::string_view, kPhases.size()> kNames = {"text", "denoise", "decode"};
+  constexpr std::array<std::string_view, kPhases.size()> kNames = {"text", "condition", "denoise",
+                                                                   "decode"};
   return kNames[static_cast<size_t>(phase)];
 }
 
@@ -205,7 +214,6 @@ int64_t MemoryPlan::needed_bytes() const {
 MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const MemoryRequest& request,
                        Kernels& kernels) {
   const Activations activations(model, recipe, request, kernels);
-  const std::map<std::string, WeightPlan> weights = weight_plans(model);
   const bool by_phase = request.residency == Residency::by_phase;
   MemoryPlan plan;
   plan.beside = activations.beside();
@@ -214,13 +222,11 @@ MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const Mem
     planned.activations = activations.of(phase);
     if (!by_phase || phase != Phase::decode)
       plan.block_bytes = std::max(plan.block_bytes, planned.activation_bytes());
-    const std::vector<std::string> needed = parts_of(phase);
-    for (const auto& [part, part_weights] : weights) {
-      if (by_phase && std::find(needed.begin(), needed.end(), part) == needed.end()) continue;
-      planned.weights.push_back({part + " weights", part_weights.bytes(part, recipe)});
+    for (const auto& [part, weights] : by_phase ? weights_of(model, phase) : weight_plans(model)) {
+      planned.weights.push_back({part + " weights", weights.bytes(part, recipe)});
       if (by_phase)
         planned.loading_bytes =
-            std::max(planned.loading_bytes, largest_layer_bytes(part_weights, recipe));
+            std::max(planned.loading_bytes, largest_layer_bytes(weights, recipe));
     }
   }
   if (by_phase) {

@@ -14,8 +14,9 @@
 namespace fluxq {
 
 /// A generation's phases, one after the other.
-enum class Phase : uint8_t { text, denoise, decode };
-inline constexpr std::array kPhases = {Phase::text, Phase::denoise, Phase::decode};
+enum class Phase : uint8_t { text, condition, denoise, decode };
+inline constexpr std::array kPhases = {Phase::text, Phase::condition, Phase::denoise,
+                                       Phase::decode};
 std::string_view phase_name(Phase phase);
 
 /// When weights are on the device: all of them always, or those of a phase while it lasts.

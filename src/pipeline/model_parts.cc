@@ -11,14 +11,15 @@ ModelParts::ModelParts(const ModelFolder& model, const Recipe& recipe, Kernels& 
   for (const Phase phase : kPhases) enter(phase, progress, cancel);
 }
 
-template <typename Part, typename Config>
+template <typename Part, typename Config, typename... More>
 bool ModelParts::load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
-                      Progress& progress, const CancelToken& cancel) {
+                      Progress& progress, const CancelToken& cancel, More... more) {
   if (made) return false;
   const std::unique_ptr<TensorSource> tensors = open_tensors(model_, name);
   WeightLoader loader(*tensors, name, recipe_, schemes_, progress, cancel);
-  made = std::make_unique<Part>(config, loader);
-  if (!part_bytes_.emplace(name, loader.resident_bytes()).second) return true;
+  made = std::make_unique<Part>(config, loader, more...);
+  if (!bytes_of_.emplace(&made, loader.resident_bytes()).second) return true;
+  part_bytes_[name] += loader.resident_bytes();
   for (const std::string& warning : tensors->warnings()) progress.warn(warning);
   coverage_.insert(coverage_.end(), loader.coverage().begin(), loader.coverage().end());
   quantize_ms_ += loader.pack_ms();
@@ -26,14 +27,21 @@ bool ModelParts::load(std::unique_ptr<Part>& made, const std::string& name, cons
 }
 
 bool ModelParts::enter(Phase phase, Progress& progress, const CancelToken& cancel) {
-  keep_only(phase);
+  using Use = FluxTransformer::Use;
+  const bool by_phase = residency_ == Residency::by_phase;
+  if (by_phase) keep_only(phase);
   switch (phase) {
     case Phase::text: {
       const bool clip = load(clip_, "text_encoder", model_.clip, progress, cancel);
       return load(t5_, "text_encoder_2", model_.t5, progress, cancel) || clip;
     }
+    case Phase::condition:
+      if (by_phase)
+        return load(conditioner_, "transformer", model_.flux, progress, cancel, Use::condition);
+      [[fallthrough]];
     case Phase::denoise:
-      return load(flux_, "transformer", model_.flux, progress, cancel);
+      return load(flux_, "transformer", model_.flux, progress, cancel,
+                  by_phase ? Use::velocity : Use::all);
     case Phase::decode:
       return load(vae_, "vae", model_.vae, progress, cancel);
   }
@@ -46,22 +54,23 @@ void ModelParts::leave() {
 
 int64_t ModelParts::loaded_bytes() const {
   int64_t bytes = 0;
-  const auto add = [&](bool is_there, const char* name) {
-    if (is_there) bytes += part_bytes_.at(name);
+  const auto add = [&](const auto& part) {
+    if (part) bytes += bytes_of_.at(&part);
   };
-  add(clip_ != nullptr, "text_encoder");
-  add(t5_ != nullptr, "text_encoder_2");
-  add(flux_ != nullptr, "transformer");
-  add(vae_ != nullptr, "vae");
+  add(clip_);
+  add(t5_);
+  add(conditioner_);
+  add(flux_);
+  add(vae_);
   return bytes;
 }
 
 void ModelParts::keep_only(Phase phase) {
-  if (residency_ == Residency::always) return;
   if (phase != Phase::text) {
     clip_.reset();
     t5_.reset();
   }
+  if (phase != Phase::condition) conditioner_.reset();
   if (phase != Phase::denoise) flux_.reset();
   if (phase != Phase::decode) vae_.reset();
 }

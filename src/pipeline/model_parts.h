@@ -29,6 +29,8 @@ class ModelParts {
 
   const ClipTextEncoder& clip() const { return *clip_; }
   T5Encoder& t5() const { return *t5_; }
+  /// For condition() and for velocity(): under Residency::by_phase each in its phase.
+  const FluxTransformer& conditioner() const { return conditioner_ ? *conditioner_ : *flux_; }
   const FluxTransformer& flux() const { return *flux_; }
   const VaeDecoder& vae() const { return *vae_; }
 
@@ -41,9 +43,10 @@ class ModelParts {
   double quantize_ms() const { return quantize_ms_; }
 
  private:
-  template <typename Part, typename Config>
+  /// `name` of a part, `more` for its constructor.
+  template <typename Part, typename Config, typename... More>
   bool load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
-            Progress& progress, const CancelToken& cancel);
+            Progress& progress, const CancelToken& cancel, More... more);
   void keep_only(Phase phase);
 
   const ModelFolder& model_;
@@ -53,10 +56,11 @@ class ModelParts {
   DeviceSchemes schemes_;
   std::unique_ptr<ClipTextEncoder> clip_;
   std::unique_ptr<T5Encoder> t5_;
-  std::unique_ptr<FluxTransformer> flux_;
+  std::unique_ptr<FluxTransformer> conditioner_, flux_;  // the first under by_phase only
   std::unique_ptr<VaeDecoder> vae_;
   std::vector<LayerCoverage> coverage_;
   std::map<std::string, int64_t> part_bytes_;
+  std::map<const void*, int64_t> bytes_of_;  // of what each pointer above had loaded
   double quantize_ms_ = 0;
 };
 

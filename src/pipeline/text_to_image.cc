@@ -233,7 +233,7 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   check_finite(text.prompt_embeds, "the T5 encoder's output");
   check_finite(text.pooled, "the CLIP encoder's output");
   run.times.text_ms = lap.lap_ms();
-  enter(Phase::denoise, 1);
+  enter(Phase::condition, 1);
 
   const int64_t token_rows = request.height / model_.size_step(),
                 token_cols = request.width / model_.size_step();
@@ -243,13 +243,13 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
   for (int step = 0; step < request.steps; ++step)
     times.push_back(transformer_timestep(model_.scheduler, sigmas[static_cast<size_t>(step)]));
   const FluxTransformer::Conditioning conditioning =
-      parts_->flux().condition({.times = times,
-                                .guidance = static_cast<float>(request.guidance),
-                                .prompt_embeds = repeated(text.prompt_embeds, batch),
-                                .pooled = repeated(text.pooled, batch),
-                                .height = token_rows,
-                                .width = token_cols,
-                                .attention = attention_});
+      parts_->conditioner().condition({.times = times,
+                                       .guidance = static_cast<float>(request.guidance),
+                                       .prompt_embeds = repeated(text.prompt_embeds, batch),
+                                       .pooled = repeated(text.pooled, batch),
+                                       .height = token_rows,
+                                       .width = token_cols,
+                                       .attention = attention_});
   if (observer) {
     observer->stage("prompt_embeds", copy_to_host(kernels_, repeated(text.prompt_embeds, batch)));
     observer->stage(
@@ -258,6 +258,7 @@ Run TextToImage::run(const Request& request, Progress& progress, const CancelTok
     observer->stage("sigmas", Tensor::from(sigmas, {static_cast<int64_t>(sigmas.size())}));
   }
   kernels_.synchronize();
+  enter(Phase::denoise, 1);
   run.times.condition_ms = lap.lap_ms();
 
   forget_other_recordings(request);

@@ -33,29 +33,21 @@ Rows rows_as_batch(Rows rows) {
 
 }  // namespace
 
-WeightPlan FluxTransformer::plan(const FluxConfig& config) {
+WeightPlan FluxTransformer::plan(const FluxConfig& config, Use use) {
   WeightPlan plan;
-  FluxWeights(config, plan);
+  if (use != Use::velocity) FluxConditionWeights(config, plan);
+  if (use != Use::condition) FluxStepWeights(config, plan);
   return plan;
 }
 
-namespace {
-
-FluxWeights load(const FluxConfig& config, WeightLoader& loader) {
+FluxTransformer::FluxTransformer(const FluxConfig& config, WeightLoader& loader, Use use)
+    : config_(config), layout_(config_), kernels_(loader.kernels()), stream_(loader.stream()) {
   const WeightLoader::List lists[] = {{"transformer_blocks.", config.double_blocks},
                                       {"single_transformer_blocks.", config.single_blocks}};
-  loader.check(FluxTransformer::plan(config), lists);
-  return FluxWeights(config, loader);
+  loader.check(plan(config), lists);
+  if (use != Use::velocity) condition_.emplace(config_, loader);
+  if (use != Use::condition) steps_.emplace(config_, loader);
 }
-
-}  // namespace
-
-FluxTransformer::FluxTransformer(const FluxConfig& config, WeightLoader& loader)
-    : config_(config),
-      layout_(config_),
-      kernels_(loader.kernels()),
-      stream_(loader.stream()),
-      weights_(load(config, loader)) {}
 
 // Two layers with SiLU between, into the arena.
 Rows FluxTransformer::embed(const FluxEmbedder& embedder, const Rows& input) const {
@@ -74,6 +66,8 @@ FluxTransformer::Conditioning FluxTransformer::condition(const Inputs& inputs) c
   const auto steps = static_cast<int64_t>(inputs.times.size());
   const int64_t batch = inputs.pooled.batch;
   const Rows& prompt = inputs.prompt_embeds;
+  if (!condition_) fail(ErrorCode::internal, "a transformer without the weights of condition()");
+  const FluxConditionWeights& weights = *condition_;
   if (steps < 1 || prompt.batch != batch || inputs.height < 1 || inputs.width < 1) {
     fail(ErrorCode::internal,
          "conditioning: expected steps, an image and as many prompts as pooled texts, got {} "
@@ -91,21 +85,21 @@ FluxTransformer::Conditioning FluxTransformer::condition(const Inputs& inputs) c
   result.text = arena.take(stream_, {batch, prompt.rows, hidden});
   result.modulation = arena.take(stream_, {steps, batch, layout_.columns()});
   result.rope = on_device(rope_table(config_.axes, prompt.rows, inputs.height, inputs.width));
-  weights_.context_embedder.run(kernels_, {.x = prompt}, result.text);
+  weights.context_embedder.run(kernels_, {.x = prompt}, result.text);
 
   // (time + guidance) + pooled, each sum rounded to the stream, for each step and picture.
   Arena::Scope scope(arena);
   std::vector<float> times;
   for (const float time : inputs.times) times.push_back(model_time(time, stream_));
-  Rows time = embed(weights_.time, on_device(sinusoids(times, stream_)));
+  Rows time = embed(weights.time, on_device(sinusoids(times, stream_)));
   if (config_.guidance) {
     const float scale[] = {model_guidance(inputs.guidance, stream_)};
-    Rows guidance = embed(weights_.guidance, on_device(sinusoids(scale, stream_)));
+    Rows guidance = embed(weights.guidance, on_device(sinusoids(scale, stream_)));
     guidance.rows = steps;
     guidance.row_stride = 0;
     kernels_.apply({.residual = guidance}, time, time);
   }
-  const Rows pooled = batch_as_rows(embed(weights_.pooled, inputs.pooled));
+  const Rows pooled = batch_as_rows(embed(weights.pooled, inputs.pooled));
   Rows time_for_each = rows_as_batch(time);
   time_for_each.rows = batch;
   time_for_each.row_stride = 0;
@@ -115,12 +109,12 @@ FluxTransformer::Conditioning FluxTransformer::condition(const Inputs& inputs) c
   const Rows all = result.modulation.reshaped({steps * batch, 1, layout_.columns()});
   std::vector<Linears::Target> targets;
   int64_t begin = 0;
-  for (size_t i = 0; i < weights_.modulation.size(); ++i) {
-    const int64_t columns = weights_.modulation.out(i);
+  for (size_t i = 0; i < weights.modulation.size(); ++i) {
+    const int64_t columns = weights.modulation.out(i);
     targets.push_back({all.columns(begin, columns), {}});
     begin += columns;
   }
-  weights_.modulation.run(
+  weights.modulation.run(
       kernels_, {.x = sum.reshaped({steps * batch, 1, hidden}), .act = Act::silu}, targets);
   return result;
 }
@@ -227,6 +221,8 @@ void FluxTransformer::velocity(const Conditioning& conditioning, int64_t step_in
   const int64_t hidden = config_.hidden();
   const int64_t batch = latents.batch;
   const int64_t text = conditioning.text.dim(1), image = latents.rows;
+  if (!steps_) fail(ErrorCode::internal, "a transformer without the weights of velocity()");
+  const FluxStepWeights& weights = *steps_;
   if (step_index < 0 || step_index >= conditioning.modulation.dim(0) ||
       batch != conditioning.text.dim(0) || text + image != conditioning.rope.dim(0)) {
     fail(ErrorCode::internal, "step {} on {} x {} latents does not fit its conditioning",
@@ -246,19 +242,19 @@ void FluxTransformer::velocity(const Conditioning& conditioning, int64_t step_in
 
   kernels_.produce({.x = conditioning.text}, step.joint.middle(0, text));
   const Rows picture = step.joint.middle(text, image);
-  weights_.x_embedder.run(kernels_, {.x = latents}, picture);
-  for (size_t i = 0; i < weights_.double_blocks.size(); ++i)
-    run_double(weights_.double_blocks[i], static_cast<int64_t>(i), step);
-  for (size_t i = 0; i < weights_.single_blocks.size(); ++i)
-    run_single(weights_.single_blocks[i], static_cast<int64_t>(i), step);
+  weights.x_embedder.run(kernels_, {.x = latents}, picture);
+  for (size_t i = 0; i < weights.double_blocks.size(); ++i)
+    run_double(weights.double_blocks[i], static_cast<int64_t>(i), step);
+  for (size_t i = 0; i < weights.single_blocks.size(); ++i)
+    run_single(weights.single_blocks[i], static_cast<int64_t>(i), step);
   // norm_out keeps (scale, shift), the blocks (shift, scale).
-  weights_.proj_out.run(kernels_,
-                        {.kind = Producer::Kind::layer_norm,
-                         .x = picture,
-                         .shift = step.vector(layout_.last(), 1),
-                         .scale = step.vector(layout_.last(), 0),
-                         .eps = kNormEps},
-                        out);
+  weights.proj_out.run(kernels_,
+                       {.kind = Producer::Kind::layer_norm,
+                        .x = picture,
+                        .shift = step.vector(layout_.last(), 1),
+                        .scale = step.vector(layout_.last(), 0),
+                        .eps = kNormEps},
+                       out);
 }
 
 }  // namespace fluxq

@@ -8,6 +8,8 @@
 /// quantized for itself.
 #pragma once
 
+#include <optional>
+
 #include "fluxq/cancel.h"
 #include "models/flux/weights.h"
 
@@ -15,9 +17,13 @@ namespace fluxq {
 
 class FluxTransformer {
  public:
-  /// Checks the checkpoint against the config and loads it. Errors of WeightLoader.
-  FluxTransformer(const FluxConfig& config, WeightLoader& loader);
-  static WeightPlan plan(const FluxConfig& config);
+  /// What its weights are for: where memory is short, one half can go before the other comes.
+  enum class Use : uint8_t { all, condition, velocity };
+
+  /// Checks the checkpoint against the config, all of it, and loads what `use` needs. Errors of
+  /// WeightLoader.
+  FluxTransformer(const FluxConfig& config, WeightLoader& loader, Use use = Use::all);
+  static WeightPlan plan(const FluxConfig& config, Use use = Use::all);
 
   const FluxConfig& config() const { return config_; }
 
@@ -36,11 +42,11 @@ class FluxTransformer {
     Tensor rope;        ///< f32 [text + image tokens, head_dim / 2, 2]
     AttentionPrecision attention = AttentionPrecision::bf16;
   };
-  /// In the arena: valid until the caller's scope ends.
+  /// In the arena: valid until the caller's scope ends. Not of a transformer for velocity() alone.
   Conditioning condition(const Inputs& inputs) const;
 
   /// out = the velocity of step `step` at `latents`, both [batch, height * width, in_channels].
-  /// Error(cancelled) between two operations.
+  /// Error(cancelled) between two operations. Not of a transformer for condition() alone.
   void velocity(const Conditioning& conditioning, int64_t step, const Rows& latents,
                 const Rows& out, const CancelToken& cancel) const;
 
@@ -55,7 +61,8 @@ class FluxTransformer {
   FluxModulation layout_;
   Kernels& kernels_;
   DType stream_;
-  FluxWeights weights_;
+  std::optional<FluxConditionWeights> condition_;
+  std::optional<FluxStepWeights> steps_;
 };
 
 }  // namespace fluxq

@@ -49,10 +49,9 @@ FluxSingleBlock single_block(WeightSource& source, const FluxConfig& config,
 
 }  // namespace
 
-FluxWeights::FluxWeights(const FluxConfig& config, WeightSource& source) {
+FluxConditionWeights::FluxConditionWeights(const FluxConfig& config, WeightSource& source) {
   const int64_t hidden = config.hidden();
   const std::string embed = "time_text_embed.";
-  x_embedder = source.linear("x_embedder", hidden, config.in_channels);
   context_embedder = source.linear("context_embedder", hidden, config.text_dim);
   time = embedder(source, embed + "timestep_embedder", kSinusoidWidth, hidden);
   if (config.guidance)
@@ -64,6 +63,20 @@ FluxWeights::FluxWeights(const FluxConfig& config, WeightSource& source) {
     const std::string block = fmt::format("transformer_blocks.{}.", i);
     adaptive.push_back(source.linear(block + "norm1.linear", 6 * hidden, hidden));
     adaptive.push_back(source.linear(block + "norm1_context.linear", 6 * hidden, hidden));
+  }
+  for (int64_t i = 0; i < config.single_blocks; ++i) {
+    const std::string layer = fmt::format("single_transformer_blocks.{}.norm.linear", i);
+    adaptive.push_back(source.linear(layer, 3 * hidden, hidden));
+  }
+  adaptive.push_back(source.linear("norm_out.linear", 2 * hidden, hidden));
+  modulation = std::move(adaptive);
+}
+
+FluxStepWeights::FluxStepWeights(const FluxConfig& config, WeightSource& source) {
+  const int64_t hidden = config.hidden();
+  x_embedder = source.linear("x_embedder", hidden, config.in_channels);
+  for (int64_t i = 0; i < config.double_blocks; ++i) {
+    const std::string block = fmt::format("transformer_blocks.{}.", i);
     double_blocks.push_back(
         {.image = stream(source, config, block,
                          {"attn.to_q", "attn.to_k", "attn.to_v", "attn.norm_q.weight",
@@ -73,13 +86,9 @@ FluxWeights::FluxWeights(const FluxConfig& config, WeightSource& source) {
              {"attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj", "attn.norm_added_q.weight",
               "attn.norm_added_k.weight", "attn.to_add_out", "ff_context"})});
   }
-  for (int64_t i = 0; i < config.single_blocks; ++i) {
-    const std::string block = fmt::format("single_transformer_blocks.{}.", i);
-    adaptive.push_back(source.linear(block + "norm.linear", 3 * hidden, hidden));
-    single_blocks.push_back(single_block(source, config, block));
-  }
-  adaptive.push_back(source.linear("norm_out.linear", 2 * hidden, hidden));
-  modulation = std::move(adaptive);
+  for (int64_t i = 0; i < config.single_blocks; ++i)
+    single_blocks.push_back(
+        single_block(source, config, fmt::format("single_transformer_blocks.{}.", i)));
   proj_out = source.linear("proj_out", config.in_channels, hidden);
 }
 

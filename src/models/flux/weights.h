@@ -30,22 +30,30 @@ struct FluxEmbedder {
   Linears in, out;
 };
 
-struct FluxWeights {
-  FluxWeights(const FluxConfig& config, WeightSource& source);
+/// What is used once, before the steps.
+struct FluxConditionWeights {
+  FluxConditionWeights(const FluxConfig& config, WeightSource& source);
 
-  Linears x_embedder, context_embedder;
+  Linears context_embedder;
   FluxEmbedder time, guidance, pooled;
   /// The adaLN layers of all blocks, then norm_out: they all read SiLU of the conditioning. Their
   /// outputs lie side by side in the order of FluxModulation.
   Linears modulation;
+};
+
+/// What is used in every step.
+struct FluxStepWeights {
+  FluxStepWeights(const FluxConfig& config, WeightSource& source);
+
+  Linears x_embedder;
   std::vector<FluxDoubleBlock> double_blocks;
   std::vector<FluxSingleBlock> single_blocks;
   Linears proj_out;
 };
 
 /// Where the modulation vectors of each block lie in a row of the outputs of
-/// FluxWeights::modulation: the first column of six vectors [hidden] for each stream of a double
-/// block, of three for a single block, of two for norm_out.
+/// FluxConditionWeights::modulation: the first column of six vectors [hidden] for each stream of a
+/// double block, of three for a single block, of two for norm_out.
 class FluxModulation {
  public:
   explicit FluxModulation(const FluxConfig& config)
