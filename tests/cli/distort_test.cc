@@ -42,8 +42,9 @@ TEST(Distort, ListsEachLayerAndSchemeWorstFirst) {
 TEST(Distort, ShowsATableOfAllSchemesByDefault) {
   const Outcome outcome = distort({"pizza", "--top", "3"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_EQ(std::ranges::count(outcome.out, '\n'), 2 + 3 + 1 + 5) << outcome.out;
-  for (const char* scheme : {"fp8dqrow: ", "fp8dq: ", "int8dq: ", "int4wo: ", "sparse24-int8dq: "})
+  EXPECT_EQ(std::ranges::count(outcome.out, '\n'), 2 + 3 + 1 + 6) << outcome.out;
+  for (const char* scheme :
+       {"fp8dqrow: ", "fp8dq: ", "int8dq: ", "int8wo: ", "int4wo: ", "sparse24-int8dq: "})
     EXPECT_THAT(outcome.out, HasSubstr(std::string("\n") + scheme));
   EXPECT_THAT(outcome.out, Not(HasSubstr("nan")));
 }
