@@ -16,8 +16,8 @@ constexpr double kGigabyte = 1e9;
 constexpr int64_t kF32Bytes = 4;
 constexpr int64_t kMaxBatch = 1024;
 /// What a device's operations take for themselves: on the GPU the libraries' workspaces and the
-/// scores of attention that cuDNN does not do, in the steps a product's workspace and the weight
-/// that it expands; on the CPU the threads' rows and tiles.
+/// scores of attention that cuDNN does not do; in the steps a product's workspace and the weight
+/// that it expands, beside it the text's product; on the CPU the threads' rows and tiles.
 constexpr int64_t kCudaWorkspaceBytes = int64_t{192} << 20;
 constexpr int64_t kCudaProductBytes = int64_t{128} << 20;
 constexpr int64_t kCudaSideBytes = int64_t{64} << 20;
@@ -98,7 +98,7 @@ class Activations {
       const FluxConfig& flux = model_.flux;
       entries.push_back(
           {"text beside the image",
-           linear(request_.batch * rows, flux.hidden(), flux.mlp()) + kCudaProductBytes});
+           linear(request_.batch * rows, flux.hidden(), flux.mlp()) + kCudaSideBytes});
     }
     return entries;
   }
