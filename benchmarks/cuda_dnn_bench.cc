@@ -1,7 +1,8 @@
 // Attention and convolutions on the GPU at FLUX's sizes: every result is checked against the
 // reference first (small sizes in full, large ones at sampled places, into memory full of NaN),
 // then timed: microseconds (median of 20) and TFLOP/s. `--engines` also times the other engines
-// that cuDNN offers for each shape, and says whether they give the same bytes.
+// that cuDNN offers for each shape, and says whether they give the same bytes. `--doubled` times
+// nothing but the ways to convolve a doubled picture, in the products of the plain way.
 
 #include <cuda_runtime.h>
 
@@ -16,12 +17,16 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/dnn.h"
 #include "kernels/ref/ref_kernels.h"
+#include "kernels/upsampling.h"
 
 namespace fluxq {
 namespace {
 
 constexpr int kRuns = 20, kWarmUps = 3, kEngines = 6, kSamples = 6;
 constexpr double kBf16Step = 0x1p-7;
+// Sums of weights rounded to bf16 move results by 2^-10 of their norm; the largest error of
+// thousands is some 4 times, the largest result too.
+constexpr double kSummedWeights = 0x1p-2;
 
 int failures = 0;
 
@@ -276,6 +281,17 @@ struct ConvCase {
   int times;  // in one decode of FLUX's VAE at 1024 x 1024, or 0
 };
 
+/// [out, in, k, k] as [out, k, k, in], bf16 on the host.
+Tensor channels_last(const Tensor& weight) {
+  const int64_t out = weight.dim(0), in = weight.dim(1), taps = weight.dim(2) * weight.dim(3);
+  const Tensor to = Tensor::on_host(DType::bf16, {out, weight.dim(2), weight.dim(3), in});
+  for (int64_t o = 0; o < out; ++o)
+    for (int64_t tap = 0; tap < taps; ++tap)
+      for (int64_t c = 0; c < in; ++c)
+        to.data<bf16>()[(o * taps + tap) * in + c] = weight.data<bf16>()[(o * in + c) * taps + tap];
+  return to;
+}
+
 class ConvRun {
  public:
   ConvRun(CudaKernels& kernels, const ConvCase& c, int64_t batch)
@@ -299,7 +315,7 @@ class ConvRun {
   }
   void run() const { kernels_.conv2d(x_, *weight_, residual_, out_); }
 
-  /// The same convolution by cuDNN alone: what it gets for a picture to be doubled is doubled.
+  /// The same convolution by cuDNN alone: a picture to be doubled is given to it doubled.
   bool run_with(CudaDnn& dnn) const {
     if (case_.in % 8 != 0 || case_.out % 8 != 0) return false;
     if (laid_out_.empty()) {
@@ -316,8 +332,12 @@ class ConvRun {
 
   /// Of one call, the first one of its kind; returns its ms.
   double check() const {
+    return check([&] { run(); });
+  }
+  template <typename F>
+  double check(const F& run) const {
     poison(kernels_, out_);
-    const double ms = first_call_ms(kernels_, [&] { run(); });
+    const double ms = first_call_ms(kernels_, run);
     const Tensor got = kernels_.download(out_);
     std::vector<float> ours, theirs;
     for (int64_t i = 0; i < kSamples; ++i) {
@@ -331,8 +351,42 @@ class ConvRun {
         theirs.push_back(expected[static_cast<size_t>(c)]);
       }
     }
-    expect_near(case_.name, ours, theirs, 0x1p-14);
+    expect_near(case_.name, ours, theirs, case_.upsample ? kSummedWeights : 0x1p-14);
     return ms;
+  }
+
+  /// Each way to convolve a doubled picture that cuDNN has an engine for.
+  void time_doubling() const {
+    const auto time = [&](const char* name, const auto& run) {
+      CudaDnn dnn(kernels_);
+      poison(kernels_, out_);
+      if (!run(dnn)) {
+        std::printf("%-44s %s: no engine\n", case_.name, name);
+        return;
+      }
+      check([&] { run(dnn); });
+      print(case_.name, fmt::format("{}, {}", name, dnn.last_engine()).c_str(),
+            median_us(kernels_, [&] { run(dnn); }), flops());
+    };
+    const Tensor bias = kernels_.upload(host_bias_);
+    {
+      const Tensor doubled = kernels_.upload(doubled_x());
+      const Tensor weight = kernels_.upload(channels_last(host_weight_));
+      time("doubled", [&](CudaDnn& dnn) {
+        dnn.convolve(doubled, weight, bias, residual_, out_);
+        return true;
+      });
+    }
+    const Tensor phases = kernels_.allocate(DType::bf16, {kPhases, case_.out, 2, 2, case_.in});
+    const Tensor floats = converted(host_weight_, DType::f32);
+    for (int64_t i = 0; i < kPhases; ++i)
+      kernels_.copy_to(channels_last(converted(phase_weight(floats, i / 2, i % 2), DType::bf16)),
+                       phases.slice(i, i + 1));
+    for (const auto& [name, how] :
+         {std::pair{"strided", CudaDnn::Doubling::strided}, {"apart", CudaDnn::Doubling::apart}})
+      time(name, [&, how = how](CudaDnn& dnn) {
+        return dnn.convolve_doubled(x_, phases, bias, residual_, out_, how);
+      });
   }
 
   void check_in_place() const {
@@ -360,6 +414,18 @@ class ConvRun {
   }
 
  private:
+  /// x [B, H, W, C] with every pixel four times, on the host.
+  Tensor doubled_x() const {
+    const Tensor to = Tensor::on_host(DType::bf16, {host_x_.dim(0), side_, side_, case_.in});
+    for (int64_t b = 0; b < to.dim(0); ++b)
+      for (int64_t row = 0; row < side_; ++row)
+        for (int64_t col = 0; col < side_; ++col)
+          std::copy_n(
+              host_x_.data<bf16>() + ((b * case_.side + row / 2) * case_.side + col / 2) * case_.in,
+              case_.in, to.data<bf16>() + ((b * side_ + row) * side_ + col) * case_.in);
+    return to;
+  }
+
   /// The reference's results at one place, from the pixels around it.
   std::vector<float> expected_at(int64_t b, int64_t row, int64_t col) const {
     const auto ref = make_ref_kernels();
@@ -421,6 +487,11 @@ const ConvCase kConvs[] = {
     {"conv 3x3 128 -> 3, 1024", 1024, 128, 3, 3, false, false, 1},
 };
 
+void bench_doubling(CudaKernels& kernels) {
+  for (const ConvCase& c : kConvs)
+    if (c.upsample) ConvRun(kernels, c, 1).time_doubling();
+}
+
 void bench_convolutions(CudaKernels& kernels, bool engines) {
   double decode_us = 0, decode_flops = 0;
   for (const ConvCase& c : kConvs) {
@@ -443,12 +514,16 @@ void bench_convolutions(CudaKernels& kernels, bool engines) {
 }  // namespace fluxq
 
 int main(int argc, char** argv) {
-  const bool engines = argc > 1 && std::strcmp(argv[1], "--engines") == 0;
+  const std::string_view option = argc > 1 ? argv[1] : "";
   try {
     fluxq::CudaKernels kernels;
     std::printf("cuDNN %zu\n", cudnnGetVersion());
-    fluxq::bench_attention(kernels, engines);
-    fluxq::bench_convolutions(kernels, engines);
+    if (option == "--doubled") {
+      fluxq::bench_doubling(kernels);
+    } else {
+      fluxq::bench_attention(kernels, option == "--engines");
+      fluxq::bench_convolutions(kernels, option == "--engines");
+    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -3,11 +3,9 @@
 /// the picture ends. The residual is added by the primitive to what stands in its output. Tiles
 /// depend on the picture's size alone.
 ///
-/// After upsampling, an output pixel sees each pixel of x under two taps of its 3 x 3 kernel in a
-/// row or column, or under one: so each of its four phases (even or odd row and column) is a 2 x 2
-/// convolution of x itself by summed weights, with 4/9 of the products. That is done in f32; bf16
-/// would round the sums, so there the primitive gets an upsampled copy of its tile. Copies, also
-/// those that widen bf16 where the processor has no bf16 products, are in the thread's scratch.
+/// An upsampling convolution is four, of x itself (kernels/upsampling.h), whose results go through
+/// the thread's scratch to their places in the doubled picture; so do copies that widen bf16 where
+/// the processor has no bf16 products.
 #include <cstring>
 
 #include "kernels/cpu/cpu_kernels.h"
@@ -15,6 +13,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/tile_conv.h"
 #include "kernels/operands.h"
+#include "kernels/upsampling.h"
 
 namespace fluxq {
 namespace {
@@ -38,23 +37,7 @@ struct CpuConvWeight final : ConvWeight {
   DType run_type = DType::f32;  // the stream's or, where oneDNN cannot compute with it, f32
   int64_t step = 1;             // 2: four phases
   std::vector<Phase> phases;
-
-  int64_t copies() const { return upsample && step == 1 ? 2 : 1; }  // of each pixel of x
 };
-
-/// Sums of the taps of weight [out, in, 3, 3] that see the same pixel of x: [out, in, 2, 2].
-Tensor phase_weight(const Tensor& weight, int64_t row, int64_t col) {
-  const Tensor sums = Tensor::on_host(DType::f32, {weight.dim(0), weight.dim(1), 2, 2});
-  for (int64_t filter = 0; filter < weight.dim(0) * weight.dim(1); ++filter) {
-    double taps[2][2] = {};
-    for (int64_t i = 0; i < 3; ++i)
-      for (int64_t j = 0; j < 3; ++j)  // the first pixel is seen by 1 tap in phase 0, 2 in phase 1
-        taps[i > row][j > col] += weight.data<float>()[(filter * 3 + i) * 3 + j];
-    for (int64_t i = 0; i < 4; ++i)
-      sums.data<float>()[filter * 4 + i] = static_cast<float>(taps[i / 2][i % 2]);
-  }
-  return sums;
-}
 
 /// One conv2d: its tiles, and what each does.
 class Convolution {
@@ -66,7 +49,7 @@ class Convolution {
  private:
   struct Part {
     int64_t first, rows;      // of the tile, counted in steps of the output
-    int64_t x_first, x_rows;  // that it reads, of x (copied as often as `copies` says)
+    int64_t x_first, x_rows;  // that it reads, of x
     std::vector<std::shared_ptr<const TileConv>> convs;  // of each phase
   };
   Part part(int64_t first, int64_t rows) const;
@@ -78,8 +61,8 @@ class Convolution {
   CpuKernels& kernels_;
   const CpuConvWeight& weight_;
   const Tensor &x_, &residual_, &out_;
-  const int64_t height_, width_;  // of the output in steps; as those of x, copied
-  const bool gathered_, direct_;  // x is read from scratch; out is written where it lies
+  const int64_t height_, width_;  // of x, and of the output in steps
+  const bool widened_, direct_;   // x is read from scratch; out is written where it lies
   std::vector<Part> parts_;
   int64_t x_bytes_ = 0, sum_bytes_ = 0, scratch_bytes_ = 0;  // of a thread
 };
@@ -93,9 +76,9 @@ Convolution::Convolution(CpuKernels& kernels, const CpuConvWeight& weight, const
       x_(x),
       residual_(residual),
       out_(out),
-      height_(out.dim(1) / weight.step),
-      width_(out.dim(2) / weight.step),
-      gathered_(weight.copies() > 1 || x.dtype() != weight.run_type),
+      height_(x.dim(1)),
+      width_(x.dim(2)),
+      widened_(x.dtype() != weight.run_type),
       direct_(weight.step == 1 && out.dtype() == weight.run_type) {
   const int64_t type_bytes = dtype_bytes(weight.run_type);
   const int64_t row_elements = width_ * std::max(weight.in_channels, weight.out_channels);
@@ -106,7 +89,7 @@ Convolution::Convolution(CpuKernels& kernels, const CpuConvWeight& weight, const
     for (const auto& conv : parts_.back().convs)
       scratch_bytes_ = std::max(scratch_bytes_, aligned(conv->scratch.get_size()));
   }
-  if (gathered_)
+  if (widened_)
     x_bytes_ = aligned((tile_rows + weight.kernel - 1) * width_ * weight.in_channels * type_bytes);
   if (!direct_) sum_bytes_ = aligned(tile_rows * width_ * weight.out_channels * type_bytes);
 }
@@ -135,30 +118,11 @@ void Convolution::run() {
 
 /// The tile's rows of x from x_first on.
 const std::byte* Convolution::input(int64_t batch, const Part& part, std::byte* scratch) const {
-  const int64_t channels = x_.dim(3), row_elements = x_.dim(2) * channels;
-  const auto row_of = [&](int64_t row) {
-    return static_cast<const std::byte*>(x_.raw()) +
-           (batch * x_.dim(1) + row) * row_elements * dtype_bytes(x_.dtype());
-  };
-  if (!gathered_) return row_of(part.x_first);
-  if (weight_.copies() == 1) {
-    cpu::widen(row_of(part.x_first), x_.dtype(), part.x_rows * row_elements,
-               reinterpret_cast<float*>(scratch));
-    return scratch;
-  }
-  const int64_t pixel_bytes = channels * dtype_bytes(weight_.run_type);
-  const int64_t row_bytes = width_ * pixel_bytes;
-  std::byte* to = scratch;
-  for (int64_t row = part.x_first; row < part.x_first + part.x_rows; ++row) {
-    if (row > part.x_first && row % 2 == 1) {
-      std::memcpy(to, to - row_bytes, static_cast<size_t>(row_bytes));
-      to += row_bytes;
-      continue;
-    }
-    const std::byte* from = row_of(row / 2);
-    for (int64_t col = 0; col < width_; ++col, to += pixel_bytes)
-      std::memcpy(to, from + col / 2 * pixel_bytes, static_cast<size_t>(pixel_bytes));
-  }
+  const int64_t row_elements = width_ * weight_.in_channels;
+  const std::byte* x = static_cast<const std::byte*>(x_.raw()) +
+                       (batch * height_ + part.x_first) * row_elements * dtype_bytes(x_.dtype());
+  if (!widened_) return x;
+  cpu::widen(x, x_.dtype(), part.x_rows * row_elements, reinterpret_cast<float*>(scratch));
   return scratch;
 }
 
@@ -203,8 +167,12 @@ void Convolution::run(int64_t batch, const Part& part, std::byte* scratch) const
                     scratch + x_bytes_ + sum_bytes_);
     if (direct_) continue;
     for_each_run(batch, part, phase, [&](int64_t at, int64_t sum, int64_t count) {
-      cpu::narrow(reinterpret_cast<const float*>(sums) + sum, count, stream,
-                  static_cast<std::byte*>(out_.raw()) + at * size);
+      const std::byte* from = sums + sum * run_size;
+      std::byte* to = static_cast<std::byte*>(out_.raw()) + at * size;
+      if (stream != run_type)
+        cpu::narrow(reinterpret_cast<const float*>(from), count, stream, to);
+      else
+        std::memcpy(to, from, static_cast<size_t>(count * size));
     });
   }
 }
@@ -225,11 +193,15 @@ std::shared_ptr<ConvWeight> CpuKernels::load_conv(const Tensor& weight, const Te
   const Tensor biases = converted(converted(bias, stream), DType::f32);
   const onednn::SingleThread single;
   with_errors("convolution weight", [&] {
-    if (upsample && loaded->run_type == DType::f32) {
+    if (upsample) {
       loaded->step = 2;
-      for (const auto& [row, col] : {std::pair{0, 0}, {0, 1}, {1, 0}, {1, 1}})
+      const Tensor floats = converted(values, DType::f32);
+      for (int64_t i = 0; i < kPhases; ++i) {
+        const int64_t row = i / 2, col = i % 2;
+        const Tensor sums = converted(phase_weight(floats, row, col), stream);
         loaded->phases.push_back({row, col, 1 - row, row, 1 - col, col,
-                                  TileConvs(phase_weight(values, row, col), biases)});
+                                  TileConvs(converted(sums, loaded->run_type), biases)});
+      }
     } else {
       const int64_t halo = loaded->kernel / 2;
       loaded->phases.push_back({0, 0, halo, halo, halo, halo, TileConvs(values, biases)});

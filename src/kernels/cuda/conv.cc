@@ -1,19 +1,18 @@
 /// Convolutions: by cuDNN where channels come in eights, else by own kernels, one picture at a
-/// time. Pictures to be doubled are doubled in scratch memory first: four 2 x 2 convolutions of the
-/// small one would need 4/9 of the products, but their weights, sums of the 3 x 3 kernel's, would
-/// have to be rounded to bf16 once more.
-#include <algorithm>
+/// time. No picture is doubled in memory: cuDNN gets four 2 x 2 convolutions of the small one.
+#include <cstring>
 
 #include "kernels/cuda/conv_kernels.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/dnn.h"
 #include "kernels/operands.h"
+#include "kernels/upsampling.h"
 
 namespace fluxq {
 namespace {
 
 struct CudaConvWeight final : ConvWeight {
-  Tensor weight;  // [out, k, k, in], in the stream's dtype
+  Tensor weight;  // [out, k, k, in], or of the four phases [4, out, 2, 2, in]; stream's dtype
   Tensor bias;    // [out]
 };
 
@@ -43,14 +42,28 @@ bool suits_cudnn(const CudaConvWeight& w, DType stream) {
   return stream == DType::bf16 && w.in_channels % 8 == 0 && w.out_channels % 8 == 0;
 }
 
-/// x, residual (or empty), out [1, H, W, channels].
+/// The weights of the four phases [4, out, 2, 2, in], from weight [out, in, 3, 3].
+Tensor phases_channels_last(const Tensor& weight) {
+  const int64_t out = weight.dim(0), in = weight.dim(1);
+  const Tensor floats = converted(weight, DType::f32);
+  const Tensor phases = Tensor::on_host(weight.dtype(), {kPhases, out, 2, 2, in});
+  for (int64_t i = 0; i < kPhases; ++i) {
+    const Tensor phase = converted(phase_weight(floats, i / 2, i % 2), weight.dtype());
+    const Tensor to = phases.slice(i, i + 1);
+    std::memcpy(to.raw(), channels_last(phase).raw(), static_cast<size_t>(to.bytes()));
+  }
+  return phases;
+}
+
+/// x, residual (or empty), out [1, height, width, channels]; x half as high and wide if upsampled.
 void convolve_picture(const CudaConvWeight& w, const Tensor& x, const Tensor& residual,
                       const Tensor& out, cudaStream_t stream) {
-  const cuda::Convolution conv = {.height = static_cast<int>(x.dim(1)),
-                                  .width = static_cast<int>(x.dim(2)),
+  const cuda::Convolution conv = {.height = static_cast<int>(out.dim(1)),
+                                  .width = static_cast<int>(out.dim(2)),
                                   .in_channels = static_cast<int>(w.in_channels),
                                   .out_channels = static_cast<int>(w.out_channels),
                                   .kernel = static_cast<int>(w.kernel),
+                                  .upsample = w.upsample,
                                   .dtype = x.dtype(),
                                   .x = x.raw(),
                                   .weight = w.weight.raw(),
@@ -73,7 +86,9 @@ std::shared_ptr<ConvWeight> CudaKernels::load_conv(const Tensor& weight, const T
   loaded->in_channels = weight.dim(1);
   loaded->kernel = weight.dim(2);
   loaded->upsample = upsample;
-  loaded->weight = upload(channels_last(converted(weight, stream)));
+  const Tensor values = converted(weight, stream);
+  loaded->weight = upload(upsample && suits_cudnn(*loaded, stream) ? phases_channels_last(values)
+                                                                   : channels_last(values));
   loaded->bias = upload(converted(bias, stream));
   loaded->bytes = loaded->weight.bytes() + loaded->bias.bytes();
   return loaded;
@@ -87,20 +102,17 @@ void CudaKernels::conv2d(const Tensor& x, const ConvWeight& weight, const Tensor
     fail(ErrorCode::internal, "conv2d: expected x of {}, got {}", dtype_name(loaded.weight.dtype()),
          dtype_name(x.dtype()));
   if (out.elements() == 0) return;
-  const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3);
-  const auto picture = [](const Tensor& of, int64_t b) { return of.slice(b, b + 1); };
-  Arena::Scope scope(arena_);
-  Tensor input = x;
-  if (loaded.upsample) {
-    input = arena_.take(x.dtype(), {batch, 2 * height, 2 * width, channels});
-    for (int64_t b = 0; b < batch; ++b)
-      cuda::upsample_nearest(picture(x, b).raw(), static_cast<int>(height), static_cast<int>(width),
-                             channels * dtype_bytes(x.dtype()), picture(input, b).raw(), stream_);
+  if (suits_cudnn(loaded, x.dtype())) {
+    if (!loaded.upsample) return dnn_->convolve(x, loaded.weight, loaded.bias, residual, out);
+    for (const auto how : {CudaDnn::Doubling::strided, CudaDnn::Doubling::apart})
+      if (dnn_->convolve_doubled(x, loaded.weight, loaded.bias, residual, out, how)) return;
+    fail(ErrorCode::unsupported,
+         "cuDNN, a 2 x 2 convolution of {} to {} channels on {} x {} pixels: no engine",
+         loaded.in_channels, loaded.out_channels, x.dim(1), x.dim(2));
   }
-  if (suits_cudnn(loaded, x.dtype()))
-    return dnn_->convolve(input, loaded.weight, loaded.bias, residual, out);
-  for (int64_t b = 0; b < batch; ++b)
-    convolve_picture(loaded, picture(input, b), residual.empty() ? residual : picture(residual, b),
+  const auto picture = [](const Tensor& of, int64_t b) { return of.slice(b, b + 1); };
+  for (int64_t b = 0; b < x.dim(0); ++b)
+    convolve_picture(loaded, picture(x, b), residual.empty() ? residual : picture(residual, b),
                      picture(out, b), stream_);
 }
 

@@ -150,7 +150,8 @@ void launch(const Convolution& conv, cudaStream_t stream) {
 }  // namespace
 
 bool suits_conv_few(const Convolution& conv) {
-  return conv.dtype == DType::bf16 && conv.in_channels % 16 == 0 && conv.out_channels < kFilters;
+  return conv.dtype == DType::bf16 && !conv.upsample && conv.in_channels % 16 == 0 &&
+         conv.out_channels < kFilters;
 }
 
 void conv_few(const Convolution& conv, cudaStream_t stream) {

@@ -21,7 +21,9 @@ __global__ void conv_point(Convolution conv) {
     for (int j = 0; j < conv.kernel; ++j, taps += conv.in_channels) {
       const int y = row + i - halo, x_col = col + j - halo;
       if (y < 0 || y >= conv.height || x_col < 0 || x_col >= conv.width) continue;
-      const T* pixel = x + (static_cast<int64_t>(y) * conv.width + x_col) * conv.in_channels;
+      const int64_t at = conv.upsample ? static_cast<int64_t>(y / 2) * (conv.width / 2) + x_col / 2
+                                       : static_cast<int64_t>(y) * conv.width + x_col;
+      const T* pixel = x + at * conv.in_channels;
       for (int c = 0; c < conv.in_channels; ++c) sum += to_float(pixel[c]) * to_float(taps[c]);
     }
   sum += to_float(static_cast<const T*>(conv.bias)[filter]);
