@@ -32,23 +32,29 @@ VaeWeights load(const VaeConfig& config, WeightLoader& loader) {
   return VaeWeights(config, loader);
 }
 
-// Elements of the largest activation of one picture: at each scale the block before gives its
-// channels.
-int64_t largest_activation(const VaeConfig& config, int64_t height, int64_t width) {
+// Elements of one picture's buffers.
+struct BufferSizes {
+  int64_t large;  // the largest activation: what an upsampler gives, with its block's channels
+  int64_t small;  // the largest of all others
+};
+
+BufferSizes buffer_sizes(const VaeConfig& config, int64_t height, int64_t width) {
   int64_t pixels = 4 * height * width;
-  int64_t largest = pixels * std::max(config.latent_channels, config.channels.back());
+  int64_t small = pixels * std::max(config.latent_channels, config.channels.back());
+  int64_t large = small;
   int64_t before = config.channels.back();
   for (size_t i = config.channels.size(); i-- > 0;) {
-    largest = std::max(largest, pixels * std::max(before, config.channels[i]));
+    small = std::max(small, pixels * config.channels[i]);
+    large = std::max({large, small, pixels * before});
     before = config.channels[i];
     if (i > 0) pixels *= 4;
   }
-  return largest;
+  return {large, small};
 }
 
 // A large batch is decoded in portions.
 int64_t pictures_at_once(const VaeConfig& config, int64_t height, int64_t width) {
-  return std::max<int64_t>(1, kElementsAtOnce / largest_activation(config, height, width));
+  return std::max<int64_t>(1, kElementsAtOnce / buffer_sizes(config, height, width).large);
 }
 
 }  // namespace
@@ -86,33 +92,42 @@ VaeWeights::VaeWeights(const VaeConfig& config, WeightSource& source) {
   conv_out = source.conv("decoder.conv_out", kPictureChannels, config.channels.front(), 3);
 }
 
-// The picture in the making, and two more buffers of the largest size that it takes on the way.
+// The picture in the making, and the two more buffers that it takes on the way. Only an upsampler
+// writes to the large one while a picture is in a small one, and the operations that follow lead
+// back to a small one.
 class VaeDecoder::Canvas {
  public:
-  Canvas(Arena& arena, DType dtype, int64_t elements, Shape size) : size_(std::move(size)) {
-    for (Tensor& buffer : buffers_) buffer = arena.take(dtype, {elements});
-  }
+  Canvas(Arena& arena, DType dtype, const BufferSizes& sizes, Shape size)
+      : buffers_{arena.take(dtype, {size[0] * sizes.large}),
+                 arena.take(dtype, {size[0] * sizes.small}),
+                 arena.take(dtype, {size[0] * sizes.small})},
+        size_(std::move(size)) {}
 
-  int64_t channels() const { return size_[3]; }
-  Tensor current() const { return view(0, size_); }
-  // A buffer for the current size with that many channels.
-  Tensor scratch(int index, int64_t channels) const {
-    return view(index, {size_[0], size_[1], size_[2], channels});
+  Tensor current() const { return view(current_, size_); }
+  // For the current size with that many channels: a small buffer, and the one that is left.
+  Tensor next(int64_t channels) const { return view(next_index(), with(channels)); }
+  Tensor other(int64_t channels) const { return view(3 - current_ - next_index(), with(channels)); }
+  // What next() gave is the current picture from now on.
+  void advance(int64_t channels) {
+    size_ = with(channels);
+    current_ = next_index();
   }
-  // Buffer `index` is the current picture from now on, `scale` times as high and wide.
-  void advance(int index, int64_t channels, int64_t scale = 1) {
-    std::swap(buffers_[0], buffers_[static_cast<size_t>(index)]);
-    size_ = {size_[0], size_[1] * scale, size_[2] * scale, channels};
-  }
-  Tensor upsampled(int index) const {
-    return view(index, {size_[0], 2 * size_[1], 2 * size_[2], size_[3]});
+  // The large buffer, for the current picture doubled, which it is from now on. Returns the view.
+  Tensor upsample() {
+    current_ = kLarge;
+    size_ = {size_[0], 2 * size_[1], 2 * size_[2], size_[3]};
+    return current();
   }
 
  private:
+  static constexpr int kLarge = 0;
+  int next_index() const { return current_ == 1 ? 2 : 1; }
+  Shape with(int64_t channels) const { return {size_[0], size_[1], size_[2], channels}; }
   Tensor view(int index, const Shape& shape) const {
-    return buffers_[static_cast<size_t>(index)].slice(0, element_count(shape)).reshaped(shape);
+    return buffers_[index].slice(0, element_count(shape)).reshaped(shape);
   }
   Tensor buffers_[3];
+  int current_ = kLarge;
   Shape size_;  // [batch, height, width, channels] of the current picture
 };
 
@@ -135,19 +150,16 @@ void VaeDecoder::norm(const Tensor& x, const VaeNorm& weights, bool silu, const 
 // x + conv2(silu(norm2(conv1(silu(norm1(x)))))), x through the shortcut where there is one.
 void VaeDecoder::run_resnet(const VaeResnet& resnet, Canvas& canvas) const {
   const Tensor x = canvas.current();
-  const int64_t in = canvas.channels(), out = resnet.conv1->out_channels;
-  norm(x, resnet.norm1, true, canvas.scratch(1, in));
-  kernels_.conv2d(canvas.scratch(1, in), *resnet.conv1, {}, canvas.scratch(2, out));
-  norm(canvas.scratch(2, out), resnet.norm2, true, canvas.scratch(1, out));
-  Tensor residual = x;
-  int target = 2;
-  if (resnet.shortcut) {
-    residual = canvas.scratch(2, out);
-    kernels_.conv2d(x, *resnet.shortcut, {}, residual);
-    target = 0;  // x is not needed any more
-  }
-  kernels_.conv2d(canvas.scratch(1, out), *resnet.conv2, residual, canvas.scratch(target, out));
-  canvas.advance(target, out);
+  const int64_t out = resnet.conv1->out_channels;
+  const Tensor result = canvas.next(out), hidden = canvas.other(out);
+  const Tensor residual = resnet.shortcut ? result : x;
+  const Tensor normed = resnet.shortcut ? x : result;  // x is not needed after its shortcut
+  if (resnet.shortcut) kernels_.conv2d(x, *resnet.shortcut, {}, residual);
+  norm(x, resnet.norm1, true, normed);
+  kernels_.conv2d(normed, *resnet.conv1, {}, hidden);
+  norm(hidden, resnet.norm2, true, hidden);
+  kernels_.conv2d(hidden, *resnet.conv2, residual, result);
+  canvas.advance(out);
 }
 
 // x + out(attention(norm(x))) over all pixels, one head.
@@ -157,9 +169,9 @@ void VaeDecoder::run_attention(Canvas& canvas) const {
   const Tensor x = canvas.current();
   const int64_t batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
   const Shape rows = {batch, pixels, channels};
-  norm(x, weights_.attention_norm, false, canvas.scratch(1, channels));
-  const Tensor normed = canvas.scratch(1, channels).reshaped(rows);
-  const Tensor attended = canvas.scratch(2, channels).reshaped(rows);
+  norm(x, weights_.attention_norm, false, canvas.next(channels));
+  const Tensor normed = canvas.next(channels).reshaped(rows);
+  const Tensor attended = canvas.other(channels).reshaped(rows);
   const Rows qkv = arena.take(stream_, {batch, pixels, 3 * channels});
   const Rows q = qkv.columns(0, channels), k = qkv.columns(channels, channels),
              v = qkv.columns(2 * channels, channels);
@@ -178,14 +190,12 @@ void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
   Arena& arena = kernels_.arena();
   Arena::Scope scope(arena);
   const Shape size = {latents.batch, 2 * height, 2 * width, config_.latent_channels};
-  Canvas canvas(arena, stream_, latents.batch * largest_activation(config_, height, width), size);
+  Canvas canvas(arena, stream_, buffer_sizes(config_, height, width), size);
   kernels_.unpack_latents(latents, config_.scaling, config_.shift, canvas.current());
   const auto convolve = [&](const ConvWeight& weight) {
     cancel.check();
-    const int64_t out = weight.out_channels;
-    const Tensor to = weight.upsample ? canvas.upsampled(1) : canvas.scratch(1, out);
-    kernels_.conv2d(canvas.current(), weight, {}, to);
-    canvas.advance(1, out, weight.upsample ? 2 : 1);
+    kernels_.conv2d(canvas.current(), weight, {}, canvas.next(weight.out_channels));
+    canvas.advance(weight.out_channels);
   };
   const auto resnet = [&](const VaeResnet& weights) {
     cancel.check();
@@ -199,19 +209,24 @@ void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
   resnet(weights_.mid[1]);
   for (const VaeUpBlock& block : weights_.up) {
     for (const VaeResnet& weights : block.resnets) resnet(weights);
-    if (block.upsampler) convolve(*block.upsampler);
+    if (!block.upsampler) continue;
+    cancel.check();
+    const Tensor x = canvas.current();
+    kernels_.conv2d(x, *block.upsampler, {}, canvas.upsample());
   }
   cancel.check();
-  const Tensor normed = canvas.scratch(1, canvas.channels());
-  norm(canvas.current(), weights_.norm_out, true, normed);
-  kernels_.conv2d(normed, *weights_.conv_out, {}, pictures);
+  const Tensor x = canvas.current();
+  norm(x, weights_.norm_out, true, x);
+  kernels_.conv2d(x, *weights_.conv_out, {}, pictures);
 }
 
 int64_t VaeDecoder::scratch_elements(const VaeConfig& config, int64_t batch, int64_t height,
                                      int64_t width) {
   const int64_t pictures = std::min(batch, pictures_at_once(config, height, width));
-  const int64_t attention = 3 * 4 * height * width * config.channels.back();
-  return pictures * (3 * largest_activation(config, height, width) + attention);
+  const int64_t attention =
+      config.mid_attention ? 3 * 4 * height * width * config.channels.back() : 0;
+  const BufferSizes sizes = buffer_sizes(config, height, width);
+  return pictures * (sizes.large + 2 * sizes.small + attention);
 }
 
 void VaeDecoder::decode(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,

@@ -1,6 +1,7 @@
 /// The decoder of the VAE: from latents to a picture. diffusers' AutoencoderKL.decode, in channels
-/// last. Activations go through three buffers of the largest size, so the peak of memory does not
-/// depend on the depth; a large batch is decoded a few pictures at a time.
+/// last. Activations go through three buffers, so the peak of memory does not depend on the depth:
+/// one of the largest size, and two smaller ones (half of it in FLUX.1); a large batch is decoded a
+/// few pictures at a time.
 #pragma once
 
 #include "fluxq/cancel.h"
