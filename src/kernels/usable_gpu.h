@@ -19,4 +19,8 @@ bool runs_built_kernels(const CudaDevice& device);
 /// unsupported (another GPU).
 CudaDevice usable_gpu(const CudaDriver* driver);
 
+/// That of this machine, without beginning to use it; Error(unsupported) too in a build without
+/// CUDA.
+CudaDevice usable_gpu_here();
+
 }  // namespace fluxq

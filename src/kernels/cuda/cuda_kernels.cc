@@ -29,7 +29,7 @@ int64_t CudaMemory::take_peak() { return std::exchange(counts_->peak, counts_->h
 CudaKernels::CudaKernels()
     : arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }),
       side_arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }) {
-  multiprocessors_ = usable_gpu(CudaDriver::load().get()).multiprocessors;
+  multiprocessors_ = usable_gpu_here().multiprocessors;
   cuda::check(cudaSetDevice(0), "choosing device 0");
   for (cudaStream_t* stream : {&stream_, &side_stream_})
     cuda::check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "making a stream");
@@ -113,6 +113,8 @@ CudaKernels& cuda_of(Kernels& kernels) {
   if (!cuda) fail(ErrorCode::internal, "a GPU scheme on kernels that are not the GPU's");
   return *cuda;
 }
+
+CudaDevice usable_gpu_here() { return usable_gpu(CudaDriver::load().get()); }
 
 std::unique_ptr<Kernels> make_cuda_kernels() { return std::make_unique<CudaKernels>(); }
 
