@@ -11,6 +11,7 @@
 #include "bench/run_files.h"
 #include "bench/survey.h"
 #include "fluxq/engine.h"
+#include "pipeline/attention_precision.h"
 #include "pipeline/open_device.h"
 
 namespace fluxq {
@@ -118,6 +119,8 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
     threads = options.threads.value_or(stored->environment.threads);
   }
   const auto [plan, model] = resolve(device);
+  if (request.attention && *request.attention != plan.attention)
+    watcher.warn(attention_fallback(*request.attention));
   // Refuses what cannot be run, before anything is written.
   check_device(device, threads);
   progress.begin("hash the weights", 0);
