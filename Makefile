@@ -1,5 +1,5 @@
 # Thin: each target is one line over the CMake presets and scripts/. `make demo` and `make test` need nothing but Debian.
-.PHONY: demo test build gpu-test format check-format fuzz clean
+.PHONY: demo test build gpu-test gpu-sanitize format check-format fuzz clean
 
 demo:
 	scripts/demo.sh
@@ -12,6 +12,9 @@ build:
 
 gpu-test:
 	scripts/gpu_test.sh
+
+gpu-sanitize:
+	scripts/gpu_sanitize.sh
 
 format:
 	scripts/format.sh fix

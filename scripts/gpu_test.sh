@@ -2,7 +2,7 @@
 # `make gpu-test`: on a machine with a GPU, CUDA 13 and a Python with numpy and Pillow, builds the CUDA preset and holds
 # it to everything that only a GPU can show. Ends within 10 minutes, the build aside; logs are in out/gpu-test.
 # Usage: scripts/gpu_test.sh [--built DIR] [OPTION of tools/check_gpu.py]...
-#   --built DIR  uses DIR/fluxq and DIR/{kernels,quant,pipeline}_test, builds nothing
+#   --built DIR  uses DIR/fluxq, DIR/{kernels,quant,pipeline}_test and DIR/trap.so (tests/gpu_faults), builds nothing
 #   PYTHON       the Python to use [python3]; where it has diffusers, tools/check_synthetic.py runs too
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,13 +14,14 @@ mkdir -p "$logs"
 export FLUXQ_REQUIRE_GPU=1
 
 if [[ ${1:-} == --built ]]; then
-  fluxq=$2/fluxq kernels_test=$2/kernels_test quant_test=$2/quant_test pipeline_test=$2/pipeline_test
+  built=$2
+  fluxq=$built/fluxq trap=$built/trap.so
   shift 2
 else
   cmake --preset cuda >/dev/null
-  cmake --build --preset cuda --target fluxq kernels_test quant_test pipeline_test
-  fluxq=build/cuda/fluxq kernels_test=build/cuda/src/kernels_test quant_test=build/cuda/src/quant_test
-  pipeline_test=build/cuda/src/pipeline_test
+  cmake --build --preset cuda --target fluxq kernels_test quant_test pipeline_test trap
+  built=build/cuda/src
+  fluxq=build/cuda/fluxq trap=build/cuda/tests/gpu_faults/trap.so
 fi
 
 failures=0
@@ -45,10 +46,10 @@ export logs
 
 started=$SECONDS
 row "" "time" "step" "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1 | head -n 1)"
-step kernels_test bash -o pipefail -ec 'gpu_tests "$@"' _ "$kernels_test" --gtest_filter='*cuda*'
-step quant_test bash -o pipefail -ec 'gpu_tests "$@"' _ "$quant_test" --gtest_filter='*Gpu*:*Cuda*:*cuda*'
-step pipeline_test bash -o pipefail -ec 'gpu_tests "$@"' _ "$pipeline_test" --gtest_filter='*Gpu*'
-step check_gpu "$python" tools/check_gpu.py "$fluxq" --synthetic "$@"
+step kernels_test bash -o pipefail -ec 'gpu_tests "$@"' _ "$built/kernels_test" --gtest_filter='*cuda*'
+step quant_test bash -o pipefail -ec 'gpu_tests "$@"' _ "$built/quant_test" --gtest_filter='*Gpu*:*Cuda*:*cuda*'
+step pipeline_test bash -o pipefail -ec 'gpu_tests "$@"' _ "$built/pipeline_test" --gtest_filter='*Gpu*'
+step check_gpu "$python" tools/check_gpu.py "$fluxq" --trap "$trap" --synthetic "$@"
 if "$python" -c 'import diffusers' 2>/dev/null; then
   step check_synthetic "$python" tools/check_synthetic.py "$fluxq"
 else

@@ -9,7 +9,8 @@
    from the CPU's f32 as the CPU's same scheme is (within 1 dB of mean PSNR); bf16 also as far as diffusers' bf16 is.
 2. The same bytes: in another process, at another place in the order of prompts (a step's operations are given one by
    one the first times and replayed later), and in a batch of 4. With --synthetic also the full-size architecture.
-3. Faults: memory that does not suffice, no device, a benchmark that goes on after either.
+3. Faults: memory that does not suffice, no device, a kernel that traps, NaN in an activation; and a benchmark that goes
+   on after each.
 
 Needs numpy and Pillow. Prints a line per check; exit status 1 if one failed.
 """
@@ -21,6 +22,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -36,7 +38,8 @@ TOLERANCE_DB = 1.0
 # diffusers' bf16 against its f32 from the same noise, mean over prompts/bench.txt (DESIGN.md, "Schemes").
 DIFFUSERS_BF16_DB = 52.5
 LARGE_BATCH, LARGE_SIDE = 1024, 4096  # more than any GPU holds at once, of whatever model
-OUT_OF_DEVICE_MEMORY, NO_DEVICE = 7, 9  # README, "Exit status"
+OUT_OF_DEVICE_MEMORY, DEVICE_LOST, NO_DEVICE, NUMERIC = 7, 8, 9, 14  # README, "Exit status"
+TRAP_SIDE, TRAP_ROWS = 112, 49  # pixels, and the rows that only products of such pictures have (tests/gpu_faults)
 
 
 class Failed(Exception):
@@ -51,8 +54,8 @@ class Fluxq:
         command = [str(self.program), *map(str, words)]
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | (environment or {}))
 
-    def must(self, *words):
-        done = self.run(*words)
+    def must(self, *words, environment=None):
+        done = self.run(*words, environment=environment)
         if done.returncode != 0:
             raise Failed(f"fluxq {' '.join(map(str, words))}: exit status {done.returncode}: {last_line(done.stderr)}")
         return done.stdout
@@ -186,25 +189,65 @@ def check_synthetic(table, fluxq, folder, prompts, schemes, device):
         table.check(f"flux-schnell {scheme}: draws", draws)
 
 
-def check_faults(table, fluxq, folder, prompts):
-    def fault(status, word, *options, environment=None):
-        done = fluxq.run("generate", prompts[0], "-o", folder / "fault", "--device", "cuda", "-q", *options, environment=environment)
+def copy_with_nan(model, folder, part, tensor, row=0):
+    """A copy of `model` with a NaN in one row of a tensor of bf16. (Weights of linear layers with one are not loaded.)"""
+    shutil.copytree(model, folder)
+    for file in (folder / part).glob("*.safetensors"):
+        with open(file, "r+b") as stream:
+            header_bytes = int.from_bytes(stream.read(8), "little")
+            entry = json.loads(stream.read(header_bytes)).get(tensor)
+            if entry:
+                stream.seek(8 + header_bytes + entry["data_offsets"][0] + 2 * row * math.prod(entry["shape"][1:]))
+                stream.write(b"\xff\xff")
+                return folder
+    raise Failed(f"{model}: no {tensor}")
+
+
+def check_faults(table, fluxq, folder, prompts, device, trap):
+    def fault(status, words, *options, environment=None):
+        done = fluxq.run("generate", prompts[0], "-o", folder / "fault", "--device", device, "-q", *options, environment=environment)
         said = last_line(done.stderr)
-        return done.returncode == status and word in said, f"status {done.returncode} (expected {status}): {said[:110]}"
+        return done.returncode == status and words in said, f"status {done.returncode} (expected {status}): {said[:110]}"
 
-    def bench_goes_on():
-        run = folder / "bench"
-        fluxq.must("bench", "--model", ROOT / "models/synthetic/flux-tiny", "--device", "cuda", "--schemes", "int8dq", "--batches", LARGE_BATCH,
-                   "--sizes", f"{LARGE_SIDE},64", "--steps", 1, "--warmups", 0, "--repeats", 1, "-q", "-o", run)
-        cells = json.loads((run / "results.json").read_text())["cells"]
-        ended = {f"{c['scheme']} {c['width']}": c["failure_code"] or c["status"] for c in cells}
-        expected = {f"{scheme} {side}": end for scheme in ("bf16", "int8dq") for side, end in ((LARGE_SIDE, "out_of_memory_device"), (64, "done"))}
-        return ended == expected, ", ".join(f"{name}: {end}" for name, end in ended.items())
+    def bench(name, *options, environment=None):
+        run = folder / name
+        fluxq.must("bench", "--device", device, "--schemes", "int8dq", "--steps", 1, "--warmups", 0, "--repeats", 1, "-q", "-o", run,
+                   *options, environment=environment)
+        return json.loads((run / "results.json").read_text())
 
-    too_large = ("--batch", LARGE_BATCH, "--width", LARGE_SIDE, "--height", LARGE_SIDE, "--steps", 1)
-    table.check("more memory than there is", lambda: fault(OUT_OF_DEVICE_MEMORY, "memory", *too_large))
-    table.check("no device", lambda: fault(NO_DEVICE, "device", environment={"CUDA_VISIBLE_DEVICES": ""}))
-    table.check("a benchmark goes on", bench_goes_on)
+    def goes_on(failing_side, code, *options, environment=None):
+        results = bench(code, "--model", ROOT / "models/synthetic/flux-tiny", "--sizes", f"{failing_side},64", *options, environment=environment)
+        ended = {(c["scheme"], c["width"]): c["failure_code"] or c["status"] for c in results["cells"]}
+        expected = {(scheme, side): end for scheme in ("bf16", "int8dq") for side, end in ((failing_side, code), (64, "done"))}
+        return ended == expected, ", ".join(f"{scheme} {side}: {end}" for (scheme, side), end in ended.items())
+
+    def nan_in_bench():
+        # In one word's embedding: of the pictures, only those of the prompt that has it.
+        red = json.loads((model / "tokenizer/vocab.json").read_text())["red</w>"]
+        broken = copy_with_nan(model, folder / "sometimes-nan", "text_encoder", "embeddings.token_embedding.weight", red)
+        (folder / "two.txt").write_text("penguin\nred apple\n")
+        results = bench("nan", "--model", broken, "--prompts", folder / "two.txt", "--sizes", 64, "--batches", 1, "--seeds", 1)
+        cells = [cell["status"] for cell in results["cells"]]
+        nans = sorted((p["scheme"], p["prompt"]) for p in results["pictures"] if p["has_nan"])
+        drawn = sum(bool(p["file"]) for p in results["pictures"])
+        expected = [("bf16", 1), ("f32", 1), ("int8dq", 1)]  # f32's are the noise floor
+        return cells == ["done"] * 2 and nans == expected and drawn == 3, f"cells {cells}, NaN in {nans}, {drawn} drawn"
+
+    if device == "cuda":
+        too_large = ("--batch", LARGE_BATCH, "--width", LARGE_SIDE, "--height", LARGE_SIDE, "--steps", 1)
+        table.check("more memory than there is", lambda: fault(OUT_OF_DEVICE_MEMORY, "memory", *too_large))
+        table.check("a benchmark goes on", lambda: goes_on(LARGE_SIDE, "out_of_memory_device", "--batches", LARGE_BATCH))
+        table.check("no device", lambda: fault(NO_DEVICE, "device", environment={"CUDA_VISIBLE_DEVICES": ""}))
+        trapped = {"LD_PRELOAD": str(trap.resolve()), "TRAP_ROWS": str(TRAP_ROWS)}
+        at_size = ("--width", TRAP_SIDE, "--height", TRAP_SIDE)
+        table.check("a kernel that traps", lambda: fault(DEVICE_LOST, "the GPU, ", *at_size, environment=trapped))
+        table.check("a benchmark goes on after it", lambda: goes_on(TRAP_SIDE, "device_lost", environment=trapped))
+    model = ROOT / "models/emoji-flux"
+    always = copy_with_nan(model, folder / "always-nan", "transformer", "x_embedder.bias")
+    for scheme in fluxq.schemes(device):
+        table.check(f"{scheme}: NaN in an activation",
+                    lambda: fault(NUMERIC, "the latents after step 0: expected finite", "--model", always, "--scheme", scheme))
+    table.check("a benchmark goes on after it", nan_in_bench)
 
 
 def main():
@@ -215,7 +258,8 @@ def main():
     parser.add_argument("--make-cpu-pictures", type=pathlib.Path, metavar="DIR", help="only make those")
     parser.add_argument("--synthetic", action="store_true", help="also the bytes of synthetic:flux-schnell at 512 x 512")
     parser.add_argument("--synthetic-schemes", default="bf16,fp8dqrow,int8dq")
-    parser.add_argument("--device", default="cuda", help="cpu: without the faults, to try this program")
+    parser.add_argument("--device", default="cuda", help="cpu: without a GPU's faults, to try this program")
+    parser.add_argument("--trap", type=pathlib.Path, help="the library of tests/gpu_faults [where the build puts it]")
     parser.add_argument("--jobs", type=int, default=4, help="processes of emoji-flux at once on the GPU")
     args = parser.parse_args()
     fluxq = Fluxq(args.fluxq)
@@ -253,8 +297,8 @@ def main():
                 table.add("against the CPU's f32", False, "f32 and bf16 of the GPU and f32 of the CPU are needed")
             check = lambda scheme: check_bytes(table, fluxq, scheme, folder / scheme, prompts, ours[scheme], options(scheme))
             list(pool.map(check, ours))
-        if args.device == "cuda":
-            check_faults(table, fluxq, folder, prompts)
+        trap = args.trap or fluxq.program.parent / "tests/gpu_faults/trap.so"
+        check_faults(table, fluxq, folder, prompts, args.device, trap)
         if args.synthetic:
             check_synthetic(table, fluxq, folder / "synthetic", prompts, args.synthetic_schemes.split(","), args.device)
     print(f"{table.failures} failed" if table.failures else "all passed")

@@ -1,16 +1,17 @@
 #include "bench/bench.h"
 
+#include <tuple>
+
 #include "base/file_lock.h"
-#include "base/host_memory.h"
 #include "base/thread_pool.h"
-#include "bench/ceiling.h"
 #include "bench/environment.h"
 #include "bench/progress_file.h"
 #include "bench/resume.h"
 #include "bench/run_cost.h"
 #include "bench/run_files.h"
+#include "bench/survey.h"
 #include "fluxq/engine.h"
-#include "pipeline/memory_plan.h"
+#include "pipeline/attention_precision.h"
 #include "pipeline/open_device.h"
 
 namespace fluxq {
@@ -19,8 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-/// The f32 run must leave room for others in a host's memory; a GPU's free memory is all its own.
-constexpr double kHostShare = 0.8;
 /// Pictures come fast; progress.md need not.
 constexpr std::chrono::seconds kRewriteInterval{2};
 
@@ -67,82 +66,22 @@ std::string model_reference(const std::string& model) {
   return error ? model : absolute.string();
 }
 
-NoiseFloor choose_noise_floor(const ModelFolder& model, const Plan& plan, Kernels& kernels) {
-  if (model.synthetic) return NoiseFloor::none;
-  if (std::find(plan.schemes.begin(), plan.schemes.end(), kExact) != plan.schemes.end())
-    return NoiseFloor::f32_run;
-  const Recipe recipe = Recipe::standard(find_scheme(kExact));
-  const auto [width, height] = plan.sizes.front();
-  const MemoryRequest picture = {.batch = 1,
-                                 .width = width,
-                                 .height = height,
-                                 .text_tokens = plan.max_text_tokens,
-                                 .steps = plan.steps};
-  const double share = kernels.device() == Device::cpu ? kHostShare : 1;
-  const auto needed =
-      static_cast<double>(plan_memory(model, recipe, picture, kernels).needed_bytes());
-  return needed < share * static_cast<double>(kernels.free_bytes()) ? NoiseFloor::f32_run
-                                                                    : NoiseFloor::none;
-}
-
-void measure_ceilings(Environment& environment, Kernels& kernels) {
-  const Ceilings ceilings = fluxq::measure_ceilings(kernels);
-  environment.ceiling_flops = ceilings.flops;
-  environment.ceiling_bytes = ceilings.bytes;
-}
-
-/// Begins the run, or checks that what is there may go on.
-Results prepare(Store& store, const BenchOptions& options, const std::optional<Results>& stored,
-                const ModelFolder& model, const Plan& plan, Environment environment,
-                Kernels& kernels) {
-  const NoiseFloor noise_floor = choose_noise_floor(model, plan, kernels);
-  if (!stored) {
-    measure_ceilings(environment, kernels);
-    store.begin(environment, plan, noise_floor);
-    return store.load();
-  }
-  const std::vector<AcceptedChange> changes = changes_since(*stored, environment, plan);
-  if (changes.empty()) return *stored;
-  if (!options.accept_changes) {
+/// What differs from the run that is there. Error(bad_argument) unless that is accepted.
+std::vector<AcceptedChange> accepted_changes(const BenchOptions& options, const Results& stored,
+                                             const Environment& environment, const Plan& plan) {
+  std::vector<AcceptedChange> changes = changes_since(stored, environment, plan);
+  if (!changes.empty() && !options.accept_changes) {
     fail(ErrorCode::bad_argument,
          "{}: the run that is there differs: {}. Name another folder, or go on with "
          "--accept-changes, which records this",
          options.run_folder.string(), describe(changes));
   }
-  const Environment& before = stored->environment;
-  environment.started = before.started;
-  if (environment.device_name == before.device_name && environment.threads == before.threads &&
-      environment.isa == before.isa) {
-    environment.ceiling_flops = before.ceiling_flops;
-    environment.ceiling_bytes = before.ceiling_bytes;
-  } else {
-    measure_ceilings(environment, kernels);
-  }
-  accept_changes(store, *stored, changes, environment, plan, noise_floor);
-  return store.load();
+  return changes;
 }
 
-/// What each scheme of the plan needs for its largest cell.
-std::string memory_lines(const ModelFolder& model, const Plan& plan, Kernels& kernels) {
-  constexpr double kGigabyte = 1e9;
-  const auto [width, height] =
-      *std::ranges::max_element(plan.sizes, {}, [](auto size) { return size.first * size.second; });
-  const MemoryRequest largest = {.batch = plan.batches.back(),
-                                 .width = width,
-                                 .height = height,
-                                 .text_tokens = plan.max_text_tokens,
-                                 .steps = plan.steps};
-  const int64_t available = kernels.free_bytes();
-  const auto in_gigabytes = [](int64_t bytes) { return static_cast<double>(bytes) / kGigabyte; };
-  std::string text = fmt::format("memory for {} x {}, batch {}, of {:.2f} GB that are free:", width,
-                                 height, largest.batch, in_gigabytes(available));
-  for (const std::string& name : plan.schemes) {
-    const Recipe recipe = recipe_of(plan, find_scheme(name));
-    text += fmt::format("\n  {:<16} {:6.2f} GB; the largest batch that fits: {}", name,
-                        in_gigabytes(plan_memory(model, recipe, largest, kernels).needed_bytes()),
-                        largest_batch(model, recipe, largest, kernels, available));
-  }
-  return text;
+/// Whether the ceilings of one are those of the other.
+bool is_same_machine(const Environment& a, const Environment& b) {
+  return std::tie(a.device_name, a.threads, a.isa) == std::tie(b.device_name, b.threads, b.isa);
 }
 
 }  // namespace
@@ -166,7 +105,7 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
   int threads = options.threads.value_or(default_threads());
   // What cannot be planned leaves no folder behind.
   if (!fs::exists(folder / kResultsFile, error)) {
-    open_device(device, threads);
+    check_device(device, threads);
     resolve(device);
   }
   make_folder(folder);
@@ -180,17 +119,33 @@ Results run_bench(const BenchOptions& options, RunWatcher& watcher, Progress& pr
     threads = options.threads.value_or(stored->environment.threads);
   }
   const auto [plan, model] = resolve(device);
-  // Refuses what cannot be run, before anything is written; gives the device back to the workers.
-  std::unique_ptr<Kernels> kernels = open_device(device, threads);
-  kernels->watch(&cancel);
+  if (request.attention && *request.attention != plan.attention)
+    watcher.warn(attention_fallback(*request.attention));
+  // Refuses what cannot be run, before anything is written.
+  check_device(device, threads);
   progress.begin("hash the weights", 0);
-  const Environment environment = read_environment(model, device, threads, cancel);
-  // Before the ceilings take scratch memory.
-  const std::string memory = memory_lines(model, plan, *kernels);
+  Environment environment = read_environment(model, device, threads, cancel);
+  std::vector<AcceptedChange> changes;
+  if (stored) {
+    changes = accepted_changes(options, *stored, environment, plan);
+    environment.started = stored->environment.started;
+  }
   progress.begin("measure the machine", 0);
-  Results results = prepare(store, options, stored, model, plan, environment, *kernels);
-  watcher.planned(memory);
-  kernels.reset();
+  const bool is_measured = stored && is_same_machine(stored->environment, environment);
+  const Survey survey =
+      ask_for_survey(options.worker_command,
+                     {.device = device, .threads = threads, .ceilings = !is_measured, .plan = plan},
+                     progress, cancel);
+  const Ceilings ceilings = is_measured ? Ceilings{.flops = stored->environment.ceiling_flops,
+                                                   .bytes = stored->environment.ceiling_bytes}
+                                        : survey.ceilings;
+  environment.ceiling_flops = ceilings.flops;
+  environment.ceiling_bytes = ceilings.bytes;
+  if (!stored) store.begin(environment, plan, survey.noise_floor);
+  if (!changes.empty())
+    accept_changes(store, *stored, changes, environment, plan, survey.noise_floor);
+  const Results results = store.load();
+  watcher.planned(survey.memory);
   remove_leftovers(folder);
 
   ProgressWriter writer(folder, watcher);

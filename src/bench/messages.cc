@@ -8,9 +8,9 @@
 namespace fluxq {
 namespace {
 
-constexpr std::array<std::string_view, 3> kOrders = {"load", "cell", "picture"};
-constexpr std::array<std::string_view, 6> kAnswers = {"beat", "warning", "ready",
-                                                      "cell", "picture", "failed"};
+constexpr std::array<std::string_view, 4> kOrders = {"load", "cell", "picture", "survey"};
+constexpr std::array<std::string_view, 7> kAnswers = {"beat",    "warning", "ready", "cell",
+                                                      "picture", "survey",  "failed"};
 
 size_t kind_of(const Json& json, std::string_view key, std::span<const std::string_view> names,
                std::string_view where) {
@@ -52,6 +52,12 @@ std::string to_line(const Order& order) {
       json["picture"] = to_json(order.picture.what);
       json["seed_change"] = order.picture.seed_change;
       break;
+    case Order::Kind::survey:
+      json["device"] = order.survey.device;
+      json["threads"] = order.survey.threads;
+      json["ceilings"] = order.survey.ceilings;
+      json["plan"] = to_json(order.survey.plan);
+      break;
   }
   return line_of(json);
 }
@@ -59,15 +65,19 @@ std::string to_line(const Order& order) {
 Order order_from(std::string_view line) {
   constexpr std::string_view kWhere = "an order to a benchmark worker";
   const Json json = parse_json(line, kWhere, {.bytes = kMaxMessageBytes});
+  const auto threads = [&] {
+    return static_cast<int>(require_int(json, "threads", kWhere, 1, 1 << 20));
+  };
+  const auto plan = [&] { return plan_from_json(require_part(json, "plan", kWhere), kWhere); };
   Order order{.kind = static_cast<Order::Kind>(kind_of(json, "do", kOrders, kWhere))};
   switch (order.kind) {
     case Order::Kind::load:
       order.load = {.scheme = require_string(json, "scheme", kWhere),
                     .device = require_string(json, "device", kWhere),
-                    .threads = static_cast<int>(require_int(json, "threads", kWhere, 1, 1 << 20)),
+                    .threads = threads(),
                     .run_folder = require_string(json, "run_folder", kWhere),
                     .weights_sha256 = require_string(json, "weights_sha256", kWhere),
-                    .plan = plan_from_json(require_part(json, "plan", kWhere), kWhere)};
+                    .plan = plan()};
       break;
     case Order::Kind::cell:
       order.cell = cell_key_from_json(require_part(json, "cell", kWhere), kWhere);
@@ -75,6 +85,12 @@ Order order_from(std::string_view line) {
     case Order::Kind::picture:
       order.picture = {.what = picture_from_json(require_part(json, "picture", kWhere), kWhere),
                        .seed_change = require_bool(json, "seed_change", kWhere)};
+      break;
+    case Order::Kind::survey:
+      order.survey = {.device = require_string(json, "device", kWhere),
+                      .threads = threads(),
+                      .ceilings = require_bool(json, "ceilings", kWhere),
+                      .plan = plan()};
       break;
   }
   return order;
@@ -86,6 +102,12 @@ std::string to_line(const Answer& answer) {
   if (!answer.code.empty()) json["code"] = answer.code;
   if (answer.kind == Answer::Kind::cell) json["cell"] = to_json(answer.cell);
   if (answer.kind == Answer::Kind::picture) json["picture"] = to_json(answer.picture);
+  if (answer.kind == Answer::Kind::survey) {
+    json["memory"] = answer.survey.memory;
+    json["noise_floor"] = to_string(answer.survey.noise_floor);
+    json["flops"] = answer.survey.ceilings.flops;
+    json["bytes"] = answer.survey.ceilings.bytes;
+  }
   return line_of(json);
 }
 
@@ -99,6 +121,15 @@ Answer answer_from(std::string_view line) {
     answer.cell = cell_from_json(require_part(json, "cell", kWhere), kWhere);
   if (answer.kind == Answer::Kind::picture)
     answer.picture = picture_from_json(require_part(json, "picture", kWhere), kWhere);
+  if (answer.kind == Answer::Kind::survey) {
+    answer.survey = {
+        .memory = require_string(json, "memory", kWhere),
+        .noise_floor = noise_floor_from(require_string(json, "noise_floor", kWhere), kWhere),
+        .ceilings = {.flops = {}, .bytes = require_number(json, "bytes", kWhere, 0)}};
+    const Json& flops = require_part(json, "flops", kWhere);
+    for (const auto& [type, rate] : flops.items())
+      answer.survey.ceilings.flops[type] = require_number(flops, type, kWhere, 0);
+  }
   return answer;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "bench/ceiling.h"
 #include "bench/results.h"
 
 namespace fluxq {
@@ -22,6 +23,21 @@ struct LoadOrder {
   Plan plan;
 };
 
+/// The only order of the worker that looks at the machine for a run, which itself leaves the device
+/// to its workers.
+struct SurveyOrder {
+  std::string device;
+  int threads = 1;
+  bool ceilings = true;  ///< to be measured
+  Plan plan;
+};
+
+struct Survey {
+  std::string memory;  ///< what each scheme needs for its largest cell, in lines for people
+  NoiseFloor noise_floor = NoiseFloor::none;
+  Ceilings ceilings = {};
+};
+
 /// Draw one picture of the quality part, and compare it with the baseline's.
 struct PictureOrder {
   PictureResult what;        ///< scheme, prompt, seed, width, height
@@ -29,18 +45,20 @@ struct PictureOrder {
 };
 
 struct Order {
-  enum class Kind { load, cell, picture } kind = Kind::load;
+  enum class Kind { load, cell, picture, survey } kind = Kind::load;
   LoadOrder load = {};
   CellKey cell = {};
   PictureOrder picture = {};
+  SurveyOrder survey = {};
 };
 
 struct Answer {
-  enum class Kind { beat, warning, ready, cell, picture, failed } kind = Kind::beat;
+  enum class Kind { beat, warning, ready, cell, picture, survey, failed } kind = Kind::beat;
   std::string text = {};  ///< of a beat (the phase), a warning, a failure
   std::string code = {};  ///< of a failure: ErrorInfo::name
   Cell cell = {};
   PictureResult picture = {};
+  Survey survey = {};
 };
 
 /// One line, with its end.

@@ -315,7 +315,8 @@ Plan resolve_plan(const PlanRequest& request, const ModelFolder& model, Device d
   check_range("warmups", plan.warmups, 0, kMaxRuns);
   check_range("repeats", plan.repeats, 1, kMaxRuns);
   check_prompts(plan.prompts);
-  attention_precision(plan.attention, device);
+  // The schemes that quantize stream bf16.
+  plan.attention = attention_that_runs(plan.attention, device, DType::bf16, model.flux.head_dim);
   for (const std::string& scheme : plan.schemes) recipe_of(plan, find_scheme(scheme));
   return plan;
 }

@@ -111,6 +111,11 @@ TEST(Plan, AnAttentionIsForTheSchemesThatQuantize) {
   write_test_file(folder / "plan.json", R"({"attention": "int8", "schemes": ["int8dq"]})");
   const PlanRequest request = read_plan_file(folder / "plan.json");
   EXPECT_FLUXQ_ERROR(resolve(request), unsupported, "attention int8: expected bf16 on the CPU");
+  // The label is what runs.
+  ModelFolder model = some_model();
+  EXPECT_EQ(resolve_plan(request, model, Device::cuda).attention, "int8");
+  model.flux.head_dim = 64;
+  EXPECT_EQ(resolve_plan(request, model, Device::cuda).attention, "bf16");
   Plan plan = resolve({});
   EXPECT_EQ(plan.attention, "bf16");
   plan.attention = *request.attention;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/text.h"
 #include "bench/environment.h"
 #include "bench/plan.h"
 #include "bench/run_files.h"
@@ -24,14 +23,6 @@ double seconds_since(Clock::time_point begun) {
 }
 
 }  // namespace
-
-/// Why an attempt ended.
-struct Runner::WorkerFailure {
-  std::string code, sentence;
-  bool is_lost = false;     ///< the process is gone or must go
-  bool may_pass = false;    ///< another attempt is worth it
-  bool in_loading = false;  ///< no unit of the scheme can be done
-};
 
 Runner::Runner(Store& store, Results results, RunnerOptions options, RunWatcher& watcher,
                const CancelToken& cancel)
@@ -97,7 +88,8 @@ void Runner::do_unit(const std::string& scheme, Unit& unit) {
       .kind = is_cell ? Order::Kind::cell : Order::Kind::picture,
       .cell = unit.key,
       .picture = {.what = unit.picture, .seed_change = unit.kind == Unit::Kind::seed_change}};
-  keep(unit, ask(order, is_cell ? Answer::Kind::cell : Answer::Kind::picture, timeout_s(unit.key)));
+  keep(unit, worker_->ask(order, is_cell ? Answer::Kind::cell : Answer::Kind::picture,
+                          timeout_s(unit.key)));
   done_work_ += unit.work;
   session_work_ += unit.work;
   if (!is_cell) return;
@@ -106,69 +98,21 @@ void Runner::do_unit(const std::string& scheme, Unit& unit) {
 }
 
 void Runner::start_worker(const std::string& scheme) {
-  worker_ = std::make_unique<ChildProcess>(options_.worker_command);
+  worker_ = std::make_unique<WorkerProcess>(
+      options_.worker_command, [this](std::string_view text) { watcher_.warn(text); }, cancel_);
   const Environment& environment = results_.environment;
   try {
-    ask({.kind = Order::Kind::load,
-         .load = {.scheme = scheme,
-                  .device = environment.device,
-                  .threads = std::max(1, environment.threads),
-                  .run_folder = options_.run_folder,
-                  .weights_sha256 = environment.weights_sha256,
-                  .plan = results_.plan}},
-        Answer::Kind::ready, options_.silence_s);
+    worker_->ask({.kind = Order::Kind::load,
+                  .load = {.scheme = scheme,
+                           .device = environment.device,
+                           .threads = std::max(1, environment.threads),
+                           .run_folder = options_.run_folder,
+                           .weights_sha256 = environment.weights_sha256,
+                           .plan = results_.plan}},
+                 Answer::Kind::ready, options_.silence_s);
   } catch (WorkerFailure& failure) {
     failure.in_loading = failure.is_lost = true;
     throw;
-  }
-}
-
-Answer Runner::ask(const Order& order, Answer::Kind expected, double timeout_s) {
-  const auto lost = [&](std::string_view code, std::string_view what) {
-    return WorkerFailure{.code = std::string(code),
-                         .sentence = fmt::format("{} {}", what, worker_->end()),
-                         .is_lost = true,
-                         .may_pass = true};
-  };
-  worker_->send(to_line(order));
-  while (true) {
-    std::string line;
-    switch (worker_->read_line(line, timeout_s, cancel_)) {
-      case ChildProcess::Heard::line:
-        break;
-      case ChildProcess::Heard::end:
-        throw lost("crashed", "the worker");
-      case ChildProcess::Heard::too_long:
-        throw lost("crashed", "the worker's answer does not end; it");
-      case ChildProcess::Heard::silence:
-        throw lost("watchdog", fmt::format("the worker said nothing for {:.0f} s and", timeout_s));
-    }
-    Answer answer;
-    try {
-      answer = answer_from(line);
-    } catch (const Error&) {
-      throw lost("crashed", fmt::format("the worker answered {}; it", in_quotes(line)));
-    }
-    if (answer.kind == expected) return answer;
-    switch (answer.kind) {
-      case Answer::Kind::beat:
-        break;
-      case Answer::Kind::warning:
-        watcher_.warn(answer.text);
-        break;
-      case Answer::Kind::failed: {
-        const auto is = [&](ErrorCode code) { return answer.code == error_info(code).name; };
-        // Nothing more can be written: the run ends here.
-        if (is(ErrorCode::disk_full)) fail(ErrorCode::disk_full, "{}", answer.text);
-        if (is(ErrorCode::io)) fail(ErrorCode::io, "{}", answer.text);
-        throw WorkerFailure{.code = answer.code,
-                            .sentence = answer.text,
-                            .is_lost = is(ErrorCode::device_lost) || is(ErrorCode::internal),
-                            .may_pass = is(ErrorCode::device_lost) || is(ErrorCode::internal)};
-      }
-      default:
-        throw lost("crashed", "the worker answered something else; it");
-    }
   }
 }
 
@@ -186,11 +130,7 @@ double Runner::timeout_s(const CellKey& key) const {
 
 void Runner::keep(const Unit& unit, Answer answer) {
   const auto refuse = [&] {
-    const std::string end = worker_->end();
-    throw WorkerFailure{.code = "crashed",
-                        .sentence = "the worker answered for something else; it " + end,
-                        .is_lost = true,
-                        .may_pass = true};
+    throw worker_->lost("crashed", "the worker answered for something else; it");
   };
   if (unit.kind == Unit::Kind::cell) {
     Cell& cell = answer.cell;

@@ -9,10 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "bench/child_process.h"
-#include "bench/messages.h"
 #include "bench/store.h"
 #include "bench/work_list.h"
+#include "bench/worker_process.h"
 
 namespace fluxq {
 
@@ -60,12 +59,9 @@ class Runner {
   const RunState& state() const { return state_; }
 
  private:
-  struct WorkerFailure;
-
   void run_scheme(SchemeWork& work);
   void do_unit(const std::string& scheme, Unit& unit);
   void start_worker(const std::string& scheme);
-  Answer ask(const Order& order, Answer::Kind expected, double timeout_s);
   double timeout_s(const CellKey& key) const;
   void keep(const Unit& unit, Answer answer);
   void note_failure(const Unit& unit, const WorkerFailure& failure);
@@ -79,7 +75,7 @@ class Runner {
   RunWatcher& watcher_;
   const CancelToken& cancel_;
   RunState state_;
-  std::unique_ptr<ChildProcess> worker_;
+  std::unique_ptr<WorkerProcess> worker_;
   double done_work_ = 0, all_work_ = 0;  // FLOPs
   double session_work_ = 0;
   std::chrono::steady_clock::time_point begun_;

@@ -11,6 +11,30 @@
 namespace fluxq {
 namespace {
 
+// "Out of memory" is SQLite's word also for sizes in a damaged file that cannot be, for which it
+// asks nobody. Its allocator knows which of the two it is.
+sqlite3_mem_methods allocator;
+thread_local bool allocation_failed = false;
+
+void* note(void* memory) {
+  allocation_failed |= memory == nullptr;
+  return memory;
+}
+void* allocate(int bytes) { return note(allocator.xMalloc(bytes)); }
+void* reallocate(void* memory, int bytes) { return note(allocator.xRealloc(memory, bytes)); }
+
+/// False where somebody else has begun to use SQLite in this process.
+bool watch_allocator() {
+  static const bool watched = [] {
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &allocator);
+    sqlite3_mem_methods methods = allocator;
+    methods.xMalloc = allocate;
+    methods.xRealloc = reallocate;
+    return sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK;
+  }();
+  return watched;
+}
+
 ErrorCode error_code(int result) {
   // SQLite knows ENOSPC only; a quota and a file size limit reach it as a failed write.
   if (result == SQLITE_IOERR_WRITE) return ErrorCode::disk_full;
@@ -40,6 +64,7 @@ Database::Database(const std::filesystem::path& path, Mode mode)
     : name_(path.empty() ? "a database in memory" : path.string()) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE |
                     (mode == Mode::create ? SQLITE_OPEN_CREATE : 0);
+  watch_allocator();
   const int result =
       sqlite3_open_v2(path.empty() ? ":memory:" : path.c_str(), &handle_, flags, nullptr);
   try {
@@ -64,7 +89,10 @@ void Database::execute(const std::string& sql) const {
 }
 
 void Database::check(int result, std::string_view what) const {
+  const bool has_memory = watch_allocator() && !std::exchange(allocation_failed, false);
   if (result == SQLITE_OK || result == SQLITE_ROW || result == SQLITE_DONE) return;
+  if (result == SQLITE_NOMEM && has_memory)
+    fail(ErrorCode::corrupt_file, "{}: {}: a size in it cannot be", name_, what);
   const ErrorCode code = error_code(result);
   fail(code, "{}: {}: {}", name_, what, handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(result));
 }

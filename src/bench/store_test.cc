@@ -215,6 +215,18 @@ TEST(Store, ATornFileIsAnErrorWhereverItIsTorn) {
   EXPECT_GT(refused, 10);
 }
 
+// Of which SQLite says that memory ran out.
+TEST(Store, ARecordOfImpossibleSizeIsADamagedFile) {
+  std::string bytes = read_text_file(FLUXQ_SOURCE_DIR "/fuzz/corpus/results/run", 1 << 20);
+  // The schema's record of a table: its size in two bytes, its number, its header, its text.
+  const size_t text = bytes.find("tablememorymemory");
+  ASSERT_NE(text, std::string::npos);
+  bytes.replace(text - 9, 8, 8, '\xFF');  // the rest of a size of nine bytes
+  const TempFolder folder;
+  write_test_file(folder / "results.sqlite", bytes);
+  EXPECT_FLUXQ_ERROR(load_results(folder.path()), corrupt_file, "a size in it cannot be");
+}
+
 TEST(Store, AFullDiskIsSaidAndLosesNothing) {
   const TempFolder folder;
   write(folder.path(), sample_results());

@@ -11,6 +11,7 @@
 #include "bench/measure.h"
 #include "bench/messages.h"
 #include "bench/plan.h"
+#include "bench/survey.h"
 #include "fluxq/engine.h"
 #include "pipeline/attention_precision.h"
 #include "pipeline/open_device.h"
@@ -86,6 +87,8 @@ class Worker {
       load(order.load);
       return {.kind = Answer::Kind::ready};
     }
+    if (order.kind == Order::Kind::survey)
+      return {.kind = Answer::Kind::survey, .survey = survey_machine(order.survey, channel_)};
     if (!pipeline_)
       fail(ErrorCode::bad_argument, "a benchmark worker: expected to load a model first");
     if (order.kind == Order::Kind::picture)

@@ -1,5 +1,6 @@
-/// The child of a benchmark run: one process, one scheme (`fluxq bench-worker`, hidden). It takes
-/// orders from one descriptor and answers on another, until its orders end.
+/// The child of a benchmark run: one process, one scheme or the survey before them (`fluxq
+/// bench-worker`, hidden). It takes orders from one descriptor and answers on another, until its
+/// orders end.
 #pragma once
 
 #include "fluxq/cancel.h"

@@ -5,18 +5,17 @@
 #include <algorithm>
 
 #include "doctor/checks.h"
+#include "kernels/usable_gpu.h"
 
 namespace fluxq {
 namespace {
 
-/// What the CUDA build is made with, and what the test plan asks for.
-constexpr int kBuiltCuda = 13000, kPlannedCuda = 12020;
-constexpr std::string_view kDriverForBuiltCuda = "580";
-/// CUDA's own code for a GPU of 8.9 has fp8 products; ours is for 9.0.
-constexpr int kFp8Capability = 89, kBuiltCapability = 90;
+// What the test plan asks for.
+constexpr int kPlannedCuda = 12020;
 constexpr int64_t kPlannedGpuBytes = 16'000'000'000;
 
-int capability(const CudaDevice& device) { return 10 * device.major + device.minor; }
+/// CUDA's own code for a GPU of 8.9 has fp8 products; ours is for 9.0.
+bool has_fp8(const CudaDevice& device) { return 10 * device.major + device.minor >= 89; }
 
 /// How bad it is that a GPU cannot be used.
 Health severity(const BuildFacts& build) {
@@ -85,11 +84,10 @@ Check check_capability(const MachineFacts& facts, const CudaDevice& device) {
   Check check{.name = "compute capability",
               .text = fmt::format("{}.{} ({})", device.major, device.minor, device.name),
               .details = {{"major", device.major}, {"minor", device.minor}}};
-  if (capability(device) == kBuiltCapability) return check;
+  if (runs_built_kernels(device)) return check;
   check.health = severity(facts.build);
-  check.text += fmt::format(
-      ": fluxq's kernels are for 9.0{}",
-      capability(device) < kFp8Capability ? ", and fp8 needs 8.9 or newer in any case" : "");
+  check.text += fmt::format(": fluxq's kernels are for 9.0{}",
+                            has_fp8(device) ? "" : ", and fp8 needs 8.9 or newer in any case");
   check.advice = "take a GPU of the Hopper family (H100, H200, GH200)";
   return check;
 }
@@ -209,10 +207,6 @@ Check check_libraries(const MachineFacts& facts) {
 }
 
 }  // namespace
-
-bool runs_built_kernels(const BuildFacts& build, const CudaDevice& device) {
-  return build.has_cuda() && capability(device) == kBuiltCapability;
-}
 
 std::vector<Check> check_gpu(const MachineFacts& facts) {
   std::vector<Check> checks = {check_driver(facts)};

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/usable_gpu.h"
+
 namespace fluxq {
 namespace {
 
@@ -20,7 +22,7 @@ std::vector<std::string> list_of_works(const MachineFacts& facts) {
   for (const GpuFacts& gpu : facts.driver.gpus) {
     const auto schemes =
         fitting_schemes(facts.model, gpu.device.memory_bytes - kGpuReserveBytes, true);
-    if (runs_built_kernels(facts.build, gpu.device) && !schemes.empty())
+    if (facts.build.has_cuda() && runs_built_kernels(gpu.device) && !schemes.empty())
       works.push_back(fmt::format("{} on {} with {}", facts.model.name, gpu.device.name,
                                   fmt::join(schemes, ", ")));
   }

@@ -43,9 +43,6 @@ std::vector<Check> check_hub(const MachineFacts& facts);
 /// The schemes whose need fits into `bytes`, on the CPU or on a GPU.
 std::vector<std::string> fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu);
 
-/// The kernels of this build run on a GPU of this compute capability.
-bool runs_built_kernels(const BuildFacts& build, const CudaDevice& device);
-
 /// What a GPU's own administration and the kernels' workspaces take besides a scheme's need.
 inline constexpr int64_t kGpuReserveBytes = 1'000'000'000;
 

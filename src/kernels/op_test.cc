@@ -174,7 +174,7 @@ void expect_same(const std::vector<Tensor>& got, const std::vector<Tensor>& expe
 
 std::vector<DeviceUnderTest> devices_under_test() {
   std::vector<DeviceUnderTest> devices = {{"cpu", make_cpu_kernels}};
-  if (has_gpu()) devices.push_back({"cuda", [](int) { return make_cuda_kernels(); }});
+  if (has_gpu()) devices.push_back({"cuda", [](int) { return make_gpu_under_test(); }});
   return devices;
 }
 

@@ -6,13 +6,24 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <random>
+#include <string_view>
 #include <vector>
 
-#include "kernels/rows.h"
-#include "tensor/tensor.h"
+#include "kernels/kernels.h"
 
 namespace fluxq::testing {
+
+/// The GPU's kernels. Under FLUXQ_SCRATCH_APART=1 compute-sanitizer sees what is done beyond the
+/// end of a piece of scratch memory (Arena::keep_apart).
+inline std::unique_ptr<Kernels> make_gpu_under_test() {
+  std::unique_ptr<Kernels> kernels = make_cuda_kernels();
+  const char* apart = std::getenv("FLUXQ_SCRATCH_APART");
+  if (apart && std::string_view(apart) == "1") kernels->arena().keep_apart();
+  return kernels;
+}
 
 /// Half the distance from 1 to the next number of the dtype: the largest relative error of rounding
 /// to it.

@@ -6,6 +6,11 @@
 #include "base/text.h"
 
 namespace fluxq {
+namespace {
+
+constexpr int64_t kHeadColumns = 128;  // of the kernels for 8 bits (kernels/cuda)
+
+}  // namespace
 
 AttentionPrecision attention_precision(const std::string& name, Device device) {
   static const std::vector<std::string> names = {"bf16", "fp8", "int8"};  // in the enum's order
@@ -20,6 +25,18 @@ AttentionPrecision attention_precision(const std::string& name, Device device) {
          "attention {}: expected bf16 on the CPU, which has no attention of 8 bits", name);
   }
   return precision;
+}
+
+std::string attention_that_runs(const std::string& name, Device device, DType stream,
+                                int64_t head_dim) {
+  attention_precision(name, device);
+  return stream == DType::bf16 && head_dim == kHeadColumns ? name : "bf16";
+}
+
+std::string attention_fallback(const std::string& name) {
+  return fmt::format(
+      "attention {} is for bf16 and heads of {} columns: here attention is computed as without it",
+      name, kHeadColumns);
 }
 
 }  // namespace fluxq

@@ -22,5 +22,17 @@ TEST(AttentionPrecision, OfTheCpuIsItsStreams) {
                        "attention " + name + ": expected bf16 on the CPU");
 }
 
+TEST(AttentionPrecision, OfEightBitsIsForSomeAttentions) {
+  for (const std::string name : {"bf16", "fp8", "int8"}) {
+    EXPECT_EQ(attention_that_runs(name, Device::cuda, DType::bf16, 128), name);
+    EXPECT_EQ(attention_that_runs(name, Device::cuda, DType::f32, 128), "bf16");
+    EXPECT_EQ(attention_that_runs(name, Device::cuda, DType::bf16, 64), "bf16");
+  }
+  EXPECT_FLUXQ_ERROR(attention_that_runs("int", Device::cuda, DType::f32, 128), bad_argument,
+                     "got \"int\"");
+  EXPECT_FLUXQ_ERROR(attention_that_runs("int8", Device::cpu, DType::f32, 128), unsupported, "CPU");
+  EXPECT_THAT(attention_fallback("int8"), ::testing::StartsWith("attention int8 is for bf16"));
+}
+
 }  // namespace
 }  // namespace fluxq

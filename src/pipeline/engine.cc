@@ -30,7 +30,7 @@ const CancelToken& never() {
 struct Engine::Implementation {
   Implementation(const EngineOptions& engine_options, Progress& progress, const CancelToken& cancel)
       : options(engine_options), kernels(open_device(options.device, options.threads)) {
-    const AttentionPrecision attention = attention_precision(options.attention, kernels->device());
+    attention_precision(options.attention, kernels->device());  // before anything is read
     ModelFolder model = read_model_folder(find_model(options.model), progress);
     const Recipe recipe = choose_recipe(model, options.scheme, options.recipe);
     scheme = recipe.main().info().name;
@@ -42,11 +42,16 @@ struct Engine::Implementation {
       check_fits(plan_memory(model, recipe, memory, *kernels), model, recipe, memory, *kernels,
                  kernels->free_bytes());
     }
+    const std::string attention = attention_that_runs(options.attention, kernels->device(),
+                                                      recipe.stream(), model.flux.head_dim);
+    if (attention != options.attention) progress.warn(attention_fallback(options.attention));
+    options.attention = attention;
     // The hash reads the same files as the loader: the second reader finds them in the page cache.
     std::future<std::string> hash = std::async(
         std::launch::async, [model, &cancel] { return model_weights_sha256(model, 1, cancel); });
-    pipeline = std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel,
-                                             residency, attention);
+    pipeline =
+        std::make_unique<TextToImage>(std::move(model), recipe, *kernels, progress, cancel,
+                                      residency, attention_precision(attention, kernels->device()));
     weights_hash = hash.get();
     if (!options.weights_sha256.empty() && weights_hash != options.weights_sha256) {
       fail(ErrorCode::bad_argument, "the model {}: expected weights with sha256 {}, got {}",

@@ -14,7 +14,11 @@ namespace fluxq {
 /// there but cannot be had now device_lost, out_of_memory_device.
 std::unique_ptr<Kernels> open_device(const std::string& device, int threads);
 
-/// What "auto" is here, "cpu" or "cuda"; any other name as it is. Errors as above.
+/// The errors of open_device() that show before a device is used: all but device_lost and
+/// out_of_memory_device.
+void check_device(const std::string& device, int threads);
+
+/// What "auto" is here, "cpu" or "cuda"; any other name as it is. Uses no device.
 std::string resolve_device(const std::string& device);
 
 }  // namespace fluxq

@@ -23,16 +23,16 @@ class Arena {
   /// Error(internal) while anything is taken. True if the memory is another one from now on.
   bool reserve(int64_t bytes);
 
+  /// For memory checkers, before anything is taken: from now on every tensor is an allocation of
+  /// exactly its bytes, freed with its scope, so that what is done beyond its end shows.
+  void keep_apart();
+
   /// Gives back, at its end, all that was taken since its start.
   class Scope {
    public:
     explicit Scope(Arena& arena)
         : arena_(arena), block_(arena.block_), used_(arena.used_), taken_(arena.taken_) {}
-    ~Scope() {
-      arena_.block_ = block_;
-      arena_.used_ = used_;
-      arena_.taken_ = taken_;
-    }
+    ~Scope() { arena_.give_back_to(block_, used_, taken_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
@@ -50,7 +50,10 @@ class Arena {
     std::shared_ptr<void> memory;
     int64_t bytes;
   };
+  void give_back_to(size_t block, int64_t used, int64_t taken);
+
   Device device_;
+  bool apart_ = false;
   std::function<std::shared_ptr<void>(int64_t)> allocate_;
   std::vector<Block> blocks_;
   size_t block_ = 0;              // index of the block that is being used

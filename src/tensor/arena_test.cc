@@ -1,5 +1,7 @@
 #include "tensor/arena.h"
 
+#include <algorithm>
+
 #include "base/test_support.h"
 
 namespace fluxq {
@@ -57,6 +59,38 @@ TEST_F(ArenaTest, ReservingNeverShrinksAndNeedsAnEmptyArena) {
   const Arena::Scope scope(arena_);
   take(1);
   EXPECT_FLUXQ_ERROR(arena_.reserve(3 * kMegabyte), internal, "in use");
+}
+
+// What a memory checker needs: no neighbour, no slack, and freed as early as it may be.
+TEST(ArenaApartTest, EveryTensorIsAnAllocationOfItsBytes) {
+  std::vector<int64_t> held;
+  Arena arena(Device::cpu, [&](int64_t bytes) {
+    held.push_back(bytes);
+    return std::shared_ptr<void>(std::malloc(static_cast<size_t>(bytes)), [&held, bytes](void* p) {
+      held.erase(std::find(held.begin(), held.end(), bytes));
+      std::free(p);
+    });
+  });
+  arena.keep_apart();
+  const auto take = [&](int64_t bytes) { arena.take(DType::u8, {bytes}); };
+  EXPECT_FALSE(arena.reserve(kMegabyte));
+  {
+    const Arena::Scope scope(arena);
+    take(7);
+    {
+      const Arena::Scope inner(arena);
+      take(3);
+      take(5);
+      EXPECT_THAT(held, ::testing::ElementsAre(7, 3, 5));
+    }
+    EXPECT_THAT(held, ::testing::ElementsAre(7));
+    take(3);
+    EXPECT_THAT(held, ::testing::ElementsAre(7, 3));
+    EXPECT_EQ(arena.peak_bytes(), 15);
+  }
+  EXPECT_THAT(held, ::testing::IsEmpty());
+  take(2);
+  EXPECT_FLUXQ_ERROR(arena.keep_apart(), internal, "in use");
 }
 
 }  // namespace

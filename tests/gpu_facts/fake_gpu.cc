@@ -1,8 +1,8 @@
 /// Stands in for the NVIDIA driver and the CUDA libraries, for tests on machines without a GPU: one
 /// shared library under all their names (libcuda.so.1, libnvidia-ml.so.1, libcublasLt.so.13, ...)
 /// that describes one H100. FAKE_GPU chooses a machine that has something wrong with it:
-/// "none" (a driver, no device), "old" (an old driver and an Ada GPU), "busy" (hot, used by
-/// others).
+/// "none" (a driver, no device), "old" (an old driver), "ada" (a GPU of another architecture),
+/// "busy" (hot, used by others).
 #include <unistd.h>
 
 #include <cstdlib>
@@ -53,17 +53,17 @@ int cuDeviceGet(int* device, int index) {
   return index == 0 ? 0 : 101;
 }
 int cuDeviceGetName(char* name, int size, int device) {
-  put(name, size, is_case("old") ? "NVIDIA L40S" : "NVIDIA H100 80GB HBM3");
+  put(name, size, is_case("ada") ? "NVIDIA L40S" : "NVIDIA H100 80GB HBM3");
   return device == 70 ? 0 : 101;
 }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
   if (attribute == 16) *value = 132;
-  if (attribute == 75) *value = is_case("old") ? 8 : 9;
-  if (attribute == 76) *value = is_case("old") ? 9 : 0;
+  if (attribute == 75) *value = is_case("ada") ? 8 : 9;
+  if (attribute == 76) *value = is_case("ada") ? 9 : 0;
   return device == 70 ? 0 : 101;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int device) {
-  *bytes = is_case("old") ? 16'500'000'000 : 85'000'000'000;
+  *bytes = is_case("ada") ? 48'000'000'000 : 85'000'000'000;
   return device == 70 ? 0 : 101;
 }
 int cuDeviceGetPCIBusId(char* id, int size, int device) {

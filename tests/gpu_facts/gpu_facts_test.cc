@@ -4,9 +4,11 @@
 
 #include <cstdlib>
 
+#include "base/test_support.h"
 #include "bench/device_state.h"
 #include "doctor/checks.h"
 #include "doctor/gpu_facts.h"
+#include "kernels/usable_gpu.h"
 
 namespace fluxq {
 namespace {
@@ -79,6 +81,19 @@ TEST_F(GpuFactsTest, ABusyGpuIsSeenWithThisProcessLeftOut) {
   EXPECT_EQ(state.memory_clock_mhz, 2619);
   EXPECT_EQ(state.temperature_c, 91);
   EXPECT_EQ(state.power_w, 71.5);
+}
+
+TEST_F(GpuFactsTest, AGpuIsUsableOrNotForAReason) {
+  const auto usable = [] { return usable_gpu(CudaDriver::load().get()); };
+  EXPECT_EQ(usable().name, "NVIDIA H100 80GB HBM3");
+  choose("none");
+  EXPECT_FLUXQ_ERROR(usable(), no_device, "found none (CUDA_ERROR_NO_DEVICE)");
+  choose("old");
+  EXPECT_FLUXQ_ERROR(usable(), driver_too_old,
+                     "CUDA 13.0 (driver 580) or newer, got one for CUDA 12.1");
+  choose("ada");
+  EXPECT_FLUXQ_ERROR(usable(), unsupported, "the GPU NVIDIA L40S: expected compute capability 9.0");
+  EXPECT_FLUXQ_ERROR(usable_gpu(nullptr), no_device, "libcuda.so.1");
 }
 
 TEST_F(GpuFactsTest, NvmlDoesNotKnowAnotherGpu) {

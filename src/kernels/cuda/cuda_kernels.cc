@@ -7,33 +7,9 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/dnn.h"
 #include "kernels/operands.h"
+#include "kernels/usable_gpu.h"
 
 namespace fluxq {
-namespace {
-
-constexpr int kMajor = 9, kMinor = 0;  // the kernels are built for sm_90a and run nowhere else
-
-// Before anything that would fail with a less telling error.
-cudaDeviceProp usable_device() {
-  // Without any driver CUDA speaks of one that is too old.
-  int driver = 0;
-  cuda::check(cudaDriverGetVersion(&driver), "asking for its driver");
-  if (driver == 0) fail(ErrorCode::no_device, "the GPU: expected a driver, found none");
-  int devices = 0;
-  cuda::check(cudaGetDeviceCount(&devices), "looking for a device");
-  if (devices == 0) fail(ErrorCode::no_device, "the GPU: expected one, found none");
-  cudaDeviceProp properties{};
-  cuda::check(cudaGetDeviceProperties(&properties, 0), "its properties");
-  if (properties.major != kMajor || properties.minor != kMinor) {
-    fail(ErrorCode::unsupported,
-         "the GPU {}: expected compute capability {}.{} (H100, H200), got {}.{}", properties.name,
-         kMajor, kMinor, properties.major, properties.minor);
-  }
-  cuda::check(cudaSetDevice(0), "choosing device 0");
-  return properties;
-}
-
-}  // namespace
 
 std::shared_ptr<void> CudaMemory::take(int64_t bytes) {
   if (bytes == 0) return nullptr;
@@ -53,7 +29,8 @@ int64_t CudaMemory::take_peak() { return std::exchange(counts_->peak, counts_->h
 CudaKernels::CudaKernels()
     : arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }),
       side_arena_(Device::cuda, [this](int64_t bytes) { return memory_.take(bytes); }) {
-  multiprocessors_ = usable_device().multiProcessorCount;
+  multiprocessors_ = usable_gpu_here().multiprocessors;
+  cuda::check(cudaSetDevice(0), "choosing device 0");
   for (cudaStream_t* stream : {&stream_, &side_stream_})
     cuda::check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "making a stream");
   for (cudaEvent_t* event : {&forked_, &joined_})
@@ -136,6 +113,8 @@ CudaKernels& cuda_of(Kernels& kernels) {
   if (!cuda) fail(ErrorCode::internal, "a GPU scheme on kernels that are not the GPU's");
   return *cuda;
 }
+
+CudaDevice usable_gpu_here() { return usable_gpu(CudaDriver::load().get()); }
 
 std::unique_ptr<Kernels> make_cuda_kernels() { return std::make_unique<CudaKernels>(); }
 

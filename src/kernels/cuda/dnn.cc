@@ -18,7 +18,9 @@ constexpr int64_t kWorkspaceBytes = int64_t{256} << 20;  // engines that want mo
 enum Kind : int64_t { kAttention, kConvolution };
 
 void check(const fe::error_t& error, std::string_view what) {
-  if (error.is_bad()) fail(ErrorCode::internal, "cuDNN, {}: {}", what, error.err_msg);
+  if (error.is_good()) return;
+  cuda::check_device(what);
+  fail(ErrorCode::internal, "cuDNN, {}: {}", what, error.err_msg);
 }
 
 fe::graph::Tensor_attributes operand(int64_t uid, std::vector<int64_t> shape,
@@ -97,7 +99,7 @@ void CudaDnn::build(Plan& plan, const Plan* like) const {
       continue;
     if (step(graph.build_plan_at_index(i))) ++built;
   }
-  if (built == 0) return;
+  if (built == 0) return cuda::check_device("choosing an engine of cuDNN");
   check(graph.get_workspace_size(plan.workspace_bytes), "its workspace");
   check(graph.get_plan_name(plan.engine), "its engine");
   plan.supported = true;

@@ -109,9 +109,11 @@ bool multiply(CudaKernels& kernels, const Rows& x, const float* x_scale, S8Produ
     product.gate = epilogue.gate.empty() ? nullptr : epilogue.gate.at(picture, 0);
     product.residual = epilogue.residual.empty() ? nullptr : epilogue.residual.at(picture, 0);
     product.out = out.at(picture, 0);
-    if (const char* problem = kernel(product))
+    if (const char* problem = kernel(product)) {
+      check_device("an 8-bit matrix product");
       fail(ErrorCode::internal, "an 8-bit product of [{}, {}] and [{}, {}]: CUTLASS says {}",
            product.m, product.k, product.n, product.k, problem);
+    }
     check_launch("an 8-bit matrix product");
   }
   return true;

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "kernels/testing.h"
 #include "quant/conformance/properties.h"
 
 namespace fluxq::conformance {
@@ -32,7 +33,7 @@ TEST_P(Conformance, OnTheGpu) {
   }
   const auto& [scheme, property] = GetParam();
   ASSERT_TRUE(scheme->runs_on(Device::cuda));
-  const auto kernels = [](int) { return make_cuda_kernels(); };
+  const auto kernels = [](int) { return testing::make_gpu_under_test(); };
   for (const std::string& failure : property.check({*scheme, kernels})) ADD_FAILURE() << failure;
 }
 #endif

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/testing.h"
 
 namespace fluxq::conformance {
 
@@ -17,17 +18,17 @@ class CudaFixture : public ::testing::Test {
   void SetUp() override {
     const char* required = std::getenv("FLUXQ_REQUIRE_GPU");
     try {
-      kernels_ = std::make_unique<CudaKernels>();
+      kernels_ = testing::make_gpu_under_test();
     } catch (const Error& error) {
       if (error.code() != ErrorCode::no_device || (required && std::string_view(required) == "1"))
         throw;
       GTEST_SKIP() << error.what();
     }
   }
-  CudaKernels& kernels() { return *kernels_; }
+  CudaKernels& kernels() { return cuda_of(*kernels_); }
 
  private:
-  std::unique_ptr<CudaKernels> kernels_;
+  std::unique_ptr<Kernels> kernels_;
 };
 
 }  // namespace fluxq::conformance
