@@ -16,7 +16,7 @@ ModelFolder read(const std::string& name) {
 }
 
 constexpr int64_t kMegabyte = int64_t{1} << 20;
-constexpr int64_t kTooLittle = int64_t{20} * 1000 * 1000 * 1000;
+constexpr int64_t kTooLittle = int64_t{19} * 1000 * 1000 * 1000;
 
 MemoryRequest flux_request(int64_t batch, Residency residency = Residency::always) {
   return {.batch = batch,
