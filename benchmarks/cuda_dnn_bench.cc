@@ -355,15 +355,11 @@ class ConvRun {
     return ms;
   }
 
-  /// Each way to convolve a doubled picture that cuDNN has an engine for.
+  /// A doubled picture's convolution beside that of its four phases.
   void time_doubling() const {
     const auto time = [&](const char* name, const auto& run) {
       CudaDnn dnn(kernels_);
       poison(kernels_, out_);
-      if (!run(dnn)) {
-        std::printf("%-44s %s: no engine\n", case_.name, name);
-        return;
-      }
       check([&] { run(dnn); });
       print(case_.name, fmt::format("{}, {}", name, dnn.last_engine()).c_str(),
             median_us(kernels_, [&] { run(dnn); }), flops());
@@ -372,21 +368,15 @@ class ConvRun {
     {
       const Tensor doubled = kernels_.upload(doubled_x());
       const Tensor weight = kernels_.upload(channels_last(host_weight_));
-      time("doubled", [&](CudaDnn& dnn) {
-        dnn.convolve(doubled, weight, bias, residual_, out_);
-        return true;
-      });
+      time("doubled", [&](CudaDnn& dnn) { dnn.convolve(doubled, weight, bias, residual_, out_); });
     }
     const Tensor phases = kernels_.allocate(DType::bf16, {kPhases, case_.out, 2, 2, case_.in});
     const Tensor floats = converted(host_weight_, DType::f32);
     for (int64_t i = 0; i < kPhases; ++i)
       kernels_.copy_to(channels_last(converted(phase_weight(floats, i / 2, i % 2), DType::bf16)),
                        phases.slice(i, i + 1));
-    for (const auto& [name, how] :
-         {std::pair{"strided", CudaDnn::Doubling::strided}, {"apart", CudaDnn::Doubling::apart}})
-      time(name, [&, how = how](CudaDnn& dnn) {
-        return dnn.convolve_doubled(x_, phases, bias, residual_, out_, how);
-      });
+    time("four phases",
+         [&](CudaDnn& dnn) { dnn.convolve_doubled(x_, phases, bias, residual_, out_); });
   }
 
   void check_in_place() const {

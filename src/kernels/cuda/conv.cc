@@ -103,12 +103,11 @@ void CudaKernels::conv2d(const Tensor& x, const ConvWeight& weight, const Tensor
          dtype_name(x.dtype()));
   if (out.elements() == 0) return;
   if (suits_cudnn(loaded, x.dtype())) {
-    if (!loaded.upsample) return dnn_->convolve(x, loaded.weight, loaded.bias, residual, out);
-    for (const auto how : {CudaDnn::Doubling::strided, CudaDnn::Doubling::apart})
-      if (dnn_->convolve_doubled(x, loaded.weight, loaded.bias, residual, out, how)) return;
-    fail(ErrorCode::unsupported,
-         "cuDNN, a 2 x 2 convolution of {} to {} channels on {} x {} pixels: no engine",
-         loaded.in_channels, loaded.out_channels, x.dim(1), x.dim(2));
+    if (loaded.upsample)
+      dnn_->convolve_doubled(x, loaded.weight, loaded.bias, residual, out);
+    else
+      dnn_->convolve(x, loaded.weight, loaded.bias, residual, out);
+    return;
   }
   const auto picture = [](const Tensor& of, int64_t b) { return of.slice(b, b + 1); };
   for (int64_t b = 0; b < x.dim(0); ++b)

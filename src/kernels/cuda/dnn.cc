@@ -167,20 +167,18 @@ bool CudaDnn::attention(const Attention& a) {
   return true;
 }
 
-/// A convolution of stride 1, of pictures packed in memory.
+/// A convolution of stride 1, with zeros around the picture.
 struct CudaDnn::ConvShape {
-  int64_t height, width, channels, filters, kernel;  // of x
+  int64_t height, width, channels, filters, kernel, padding;  // of x
   bool residual;
-  int64_t above, below, left, right;  // zero padding
-  int64_t step = 1;  // results are every step-th pixel of every step-th row of a larger picture
 
-  int64_t out_height() const { return height + above + below - kernel + 1; }
-  int64_t out_width() const { return width + left + right - kernel + 1; }
+  int64_t out_height() const { return height + 2 * padding - kernel + 1; }
+  int64_t out_width() const { return width + 2 * padding - kernel + 1; }
 };
 
 CudaDnn::Plan& CudaDnn::convolution_plan(const ConvShape& s, int64_t batch, const Plan* like) {
-  const Key key = {kConvolution, batch,   s.height, s.width, s.channels, s.filters, s.kernel,
-                   s.residual,   s.above, s.below,  s.left,  s.right,    s.step};
+  const Key key = {kConvolution, batch,    s.height,  s.width,   s.channels,
+                   s.filters,    s.kernel, s.padding, s.residual};
   return plan(key, like, [&](Plan& plan) {
     fe::graph::Graph& graph = plan.graph;
     const Node input = graph.tensor(pictures(0, batch, s.height, s.width, s.channels));
@@ -190,17 +188,14 @@ CudaDnn::Plan& CudaDnn::convolution_plan(const ConvShape& s, int64_t batch, cons
     const Node biases =
         graph.tensor(operand(2, {1, s.filters, 1, 1}, {s.filters, 1, s.filters, s.filters}));
     const auto result = [&](int64_t uid) {
-      const int64_t row = s.step * s.out_width() * s.filters;
-      return operand(uid, {batch, s.filters, s.out_height(), s.out_width()},
-                     {s.step * s.out_height() * row, 1, s.step * row, s.step * s.filters});
+      return pictures(uid, batch, s.out_height(), s.out_width(), s.filters);
     };
     const auto add =
         fe::graph::Pointwise_attributes().set_name("add").set_mode(fe::PointwiseMode_t::ADD);
     Node sum = graph.conv_fprop(input, weights,
                                 fe::graph::Conv_fprop_attributes()
                                     .set_name("convolution")
-                                    .set_pre_padding({s.above, s.left})
-                                    .set_post_padding({s.below, s.right})
+                                    .set_padding({s.padding, s.padding})
                                     .set_stride({1, 1})
                                     .set_dilation({1, 1}));
     sum = graph.pointwise(sum, biases, add);
@@ -211,19 +206,17 @@ CudaDnn::Plan& CudaDnn::convolution_plan(const ConvShape& s, int64_t batch, cons
   });
 }
 
-bool CudaDnn::convolve(const ConvShape& shape, const Tensor& x, const Tensor& weight,
-                       const Tensor& bias, const Tensor& residual, const Tensor& out,
-                       int64_t offset) {
+void CudaDnn::convolve(const ConvShape& shape, const Tensor& x, const Tensor& weight,
+                       const Tensor& bias, const Tensor& residual, const Tensor& out) {
   const int64_t batch = x.dim(0);
   Plan& alone = convolution_plan(shape, 1, nullptr);
-  if (!alone.supported) return false;
+  if (!alone.supported)
+    fail(ErrorCode::unsupported, "cuDNN, a convolution of {} to {} channels on {} x {} pixels: {}",
+         shape.channels, shape.filters, shape.height, shape.width, alone.error);
   const auto run_from = [&](Plan& plan, int64_t b) {
-    const auto from_offset = [&](const Tensor& of) -> void* {
-      return of.slice(b, b + 1).data<bf16>() + offset;
-    };
-    std::vector<void*> operands = {x.slice(b, b + 1).raw(), weight.raw(), bias.raw(),
-                                   from_offset(out)};
-    if (shape.residual) operands.push_back(from_offset(residual));
+    const auto picture = [b](const Tensor& of) { return of.slice(b, b + 1).raw(); };
+    std::vector<void*> operands = {picture(x), weight.raw(), bias.raw(), picture(out)};
+    if (shape.residual) operands.push_back(picture(residual));
     run(plan, operands);
   };
   Plan& together = batch == 1 ? alone : convolution_plan(shape, batch, &alone);
@@ -231,50 +224,33 @@ bool CudaDnn::convolve(const ConvShape& shape, const Tensor& x, const Tensor& we
     run_from(together, 0);
   else
     for (int64_t b = 0; b < batch; ++b) run_from(alone, b);
-  return true;
 }
 
 void CudaDnn::convolve(const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const Tensor& residual, const Tensor& out) {
-  const int64_t kernel = weight.dim(1), padding = kernel / 2;
-  const ConvShape shape = {x.dim(1),          x.dim(2), weight.dim(3), weight.dim(0), kernel,
-                           !residual.empty(), padding,  padding,       padding,       padding};
-  if (!convolve(shape, x, weight, bias, residual, out, 0))
-    fail(ErrorCode::unsupported, "cuDNN, a convolution of {} to {} channels on {} x {} pixels: {}",
-         shape.channels, shape.filters, shape.height, shape.width,
-         convolution_plan(shape, 1, nullptr).error);
+  const int64_t kernel = weight.dim(1);
+  convolve(
+      {x.dim(1), x.dim(2), weight.dim(3), weight.dim(0), kernel, kernel / 2, !residual.empty()}, x,
+      weight, bias, residual, out);
 }
 
-bool CudaDnn::convolve_doubled(const Tensor& x, const Tensor& phases, const Tensor& bias,
-                               const Tensor& residual, const Tensor& out, Doubling how) {
+// cuDNN writes every second pixel of a picture a hundred times slower than all of them, so each
+// phase goes through scratch memory. One plan serves all: with zeros on all sides, results lie in
+// a picture larger by one row and column, of which each phase has another corner.
+void CudaDnn::convolve_doubled(const Tensor& x, const Tensor& phases, const Tensor& bias,
+                               const Tensor& residual, const Tensor& out) {
   const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), filters = out.dim(3);
-  const bool strided = how == Doubling::strided;
-  // Apart, one plan serves all phases: with zeros on all sides, results lie in a picture larger by
-  // one row and column, of which each phase has another corner.
-  const auto shape = [&](int64_t row, int64_t col) {
-    const ConvShape all = {height, width, x.dim(3), filters, 2, !residual.empty(), 1, 1, 1, 1};
-    ConvShape phase = all;
-    phase.above = 1 - row, phase.below = row, phase.left = 1 - col, phase.right = col;
-    phase.step = 2;
-    return strided ? phase : all;
-  };
-  for (int64_t i = 0; i < kPhases; ++i)
-    if (!convolution_plan(shape(i / 2, i % 2), 1, nullptr).supported) return false;
+  const ConvShape shape = {height, width, x.dim(3), filters, 2, 1, !residual.empty()};
   Arena::Scope scope(kernels_.arena());
   const Tensor results =
-      strided ? out : kernels_.arena().take(DType::bf16, {batch, height + 1, width + 1, filters});
+      kernels_.arena().take(DType::bf16, {batch, height + 1, width + 1, filters});
   for (int64_t i = 0; i < kPhases; ++i) {
     const int64_t row = i / 2, col = i % 2;
     const Tensor weight = phases.slice(i, i + 1).reshaped({filters, 2, 2, x.dim(3)});
-    if (strided) {
-      convolve(shape(row, col), x, weight, bias, residual, out, (row * 2 * width + col) * filters);
-      continue;
-    }
     if (!residual.empty()) cuda::gather_phase(residual, row, col, results, kernels_.stream());
-    convolve(shape(row, col), x, weight, bias, results, results, 0);
+    convolve(shape, x, weight, bias, results, results);
     cuda::spread_phase(results, row, col, out, kernels_.stream());
   }
-  return true;
 }
 
 }  // namespace fluxq

@@ -37,16 +37,10 @@ class CudaDnn {
   void convolve(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
                 const Tensor& out);
 
-  /// How the four phases of a doubled picture come to stand in it.
-  enum class Doubling : uint8_t {
-    strided,  ///< cuDNN writes every second pixel of every second row
-    apart,    ///< each in scratch memory, whence it is copied
-  };
   /// The same of x doubled (nearest) in height and width first, as four 2 x 2 convolutions of x
   /// itself (kernels/upsampling.h): phases [4, O, 2, 2, C], out and residual [B, 2 H, 2 W, O].
-  /// False, with nothing done, where cuDNN has no engine for it.
-  bool convolve_doubled(const Tensor& x, const Tensor& phases, const Tensor& bias,
-                        const Tensor& residual, const Tensor& out, Doubling how);
+  void convolve_doubled(const Tensor& x, const Tensor& phases, const Tensor& bias,
+                        const Tensor& residual, const Tensor& out);
 
   /// cuDNN's name of the engine that ran last, for reports.
   const std::string& last_engine() const { return last_engine_; }
@@ -62,8 +56,8 @@ class CudaDnn {
   struct ConvShape;
   Plan& convolution_plan(const ConvShape& shape, int64_t batch, const Plan* like);
   /// out and residual from element `offset` of each picture on. False where there is no engine.
-  bool convolve(const ConvShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                const Tensor& residual, const Tensor& out, int64_t offset);
+  void convolve(const ConvShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                const Tensor& residual, const Tensor& out);
   void run(Plan& plan, const std::vector<void*>& operands);
 
   CudaKernels& kernels_;
