@@ -93,15 +93,16 @@ Check check_capability(const MachineFacts& facts, const CudaDevice& device) {
 }
 
 Check check_gpu_memory(const MachineFacts& facts, const CudaDevice& device) {
-  const auto schemes = fitting_schemes(facts.model, device.memory_bytes - kGpuReserveBytes, true);
+  const int64_t usable_bytes = device.memory_bytes - kGpuReserveBytes;
+  const auto schemes = fitting_schemes(facts.model, usable_bytes, true);
   Check check{.name = "GPU memory",
               .text = gigabytes(static_cast<double>(device.memory_bytes)),
               .details = {{"bytes", device.memory_bytes}}};
   std::string too_large;
   for (const SchemeNeed& need : facts.model.needs)
-    if (!need.host_only && std::find(schemes.begin(), schemes.end(), need.scheme) == schemes.end())
+    if (!need.host_only && need.low_bytes > usable_bytes)
       too_large += fmt::format("{}{} ({})", too_large.empty() ? "" : ", ", need.scheme,
-                               gigabytes(static_cast<double>(need.bytes + kGpuReserveBytes)));
+                               gigabytes(static_cast<double>(need.low_bytes + kGpuReserveBytes)));
   if (!schemes.empty())
     check.text += fmt::format(": {} fits with {}", facts.model.name, fmt::join(schemes, ", "));
   if (!too_large.empty()) check.text += fmt::format("; it does not fit with {}", too_large);

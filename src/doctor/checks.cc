@@ -66,7 +66,8 @@ Json to_json(const Diagnosis& diagnosis) {
 std::vector<std::string> fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu) {
   std::vector<std::string> names;
   for (const SchemeNeed& need : model.needs)
-    if (need.bytes <= bytes && !(on_gpu && need.host_only)) names.push_back(need.scheme);
+    if (need.low_bytes <= bytes && !(on_gpu && need.host_only))
+      names.push_back(need.scheme + (need.bytes <= bytes ? "" : " (--low-memory)"));
   return names;
 }
 
