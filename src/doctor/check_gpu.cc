@@ -94,7 +94,7 @@ Check check_capability(const MachineFacts& facts, const CudaDevice& device) {
 
 Check check_gpu_memory(const MachineFacts& facts, const CudaDevice& device) {
   const int64_t usable_bytes = device.memory_bytes - kGpuReserveBytes;
-  const auto schemes = fitting_schemes(facts.model, usable_bytes, true);
+  const std::string schemes = fitting_schemes(facts.model, usable_bytes, true);
   Check check{.name = "GPU memory",
               .text = gigabytes(static_cast<double>(device.memory_bytes)),
               .details = {{"bytes", device.memory_bytes}}};
@@ -103,8 +103,7 @@ Check check_gpu_memory(const MachineFacts& facts, const CudaDevice& device) {
     if (!need.host_only && need.low_bytes > usable_bytes)
       too_large += fmt::format("{}{} ({})", too_large.empty() ? "" : ", ", need.scheme,
                                gigabytes(static_cast<double>(need.low_bytes + kGpuReserveBytes)));
-  if (!schemes.empty())
-    check.text += fmt::format(": {} fits with {}", facts.model.name, fmt::join(schemes, ", "));
+  if (!schemes.empty()) check.text += fmt::format(": {} fits with {}", facts.model.name, schemes);
   if (!too_large.empty()) check.text += fmt::format("; it does not fit with {}", too_large);
   if (schemes.empty() || device.memory_bytes < kPlannedGpuBytes) {
     check.health = schemes.empty() ? severity(facts.build) : Health::warning;

@@ -47,7 +47,7 @@ Check check_processor(const HostFacts& host) {
 }
 
 Check check_memory(const HostFacts& host, const ModelFacts& model) {
-  const auto schemes = fitting_schemes(model, host.free_bytes, false);
+  const std::string schemes = fitting_schemes(model, host.free_bytes, false);
   Check check{.name = "memory",
               .text = fmt::format("{} free of {}", gigabytes(static_cast<double>(host.free_bytes)),
                                   gigabytes(static_cast<double>(host.memory_bytes))),
@@ -73,7 +73,7 @@ Check check_memory(const HostFacts& host, const ModelFacts& model) {
       check.advice = fmt::format("it needs {} with {} and --low-memory; the bundled model works",
                                  gigabytes(static_cast<double>(least->low_bytes)), least->scheme);
   } else {
-    check.text += fmt::format("; {} fits on the CPU with {}", model.name, fmt::join(schemes, ", "));
+    check.text += fmt::format("; {} fits on the CPU with {}", model.name, schemes);
   }
   return check;
 }

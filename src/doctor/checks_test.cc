@@ -125,7 +125,7 @@ TEST(DoctorTest, EachFaultIsOneLineWithAdvice) {
       {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 24'000'000'000; }, Health::warning,
        "GPU memory", "fits with int8dq; it does not fit with bf16 (25.0 GB)"},
       {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 23'999'999'999; }, Health::warning,
-       "GPU memory", "fits with int8dq (--low-memory); it does not fit with bf16 (25.0 GB)"},
+       "GPU memory", "fits with int8dq with --low-memory; it does not fit with bf16 (25.0 GB)"},
       {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 12'999'999'999; }, Health::problem,
        "GPU memory", "does not fit with bf16 (25.0 GB), int8dq (13.0 GB)"},
       {[](auto& m) { m.driver.gpus[0].state.reset(); }, Health::warning, "GPU state", "NVML"},
@@ -159,6 +159,16 @@ TEST(DoctorTest, EachFaultIsOneLineWithAdvice) {
     EXPECT_EQ(check.health, test.health) << check.text;
     EXPECT_THAT(check.text, HasSubstr(test.text));
   }
+}
+
+TEST(DoctorTest, SchemesAreNamedByWhatTheyTake) {
+  const ModelFacts model = good_machine().model;
+  EXPECT_EQ(fitting_schemes(model, 35'000'000'000, true), "bf16, int8dq");
+  EXPECT_EQ(fitting_schemes(model, 34'999'999'999, true), "int8dq, and bf16 with --low-memory");
+  EXPECT_EQ(fitting_schemes(model, 12'000'000'000, true), "int8dq with --low-memory");
+  EXPECT_EQ(fitting_schemes(model, 11'999'999'999, true), "");
+  EXPECT_EQ(fitting_schemes(model, 48'000'000'000, false),
+            "bf16, int8dq, and f32 with --low-memory");
 }
 
 TEST(DoctorTest, FetchIsAdvisedOnlyForWhatTheHubMayHave) {
