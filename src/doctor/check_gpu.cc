@@ -2,8 +2,6 @@
 /// problem; in one without it is a warning, since nothing would use the GPU anyway.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "doctor/checks.h"
 #include "kernels/usable_gpu.h"
 
