@@ -10,7 +10,7 @@ cmake --build --preset coverage
 find build/coverage -name '*.gcda' -delete
 ctest --preset coverage --no-tests=error
 mkdir -p build/coverage/report
-gcovr --root . --filter src/ --exclude '.*(_test\.cc|/conformance/.*|/(test|op_test)[^/]*\.h)$' --object-directory build/coverage \
+gcovr --root . --filter src/ --exclude '.*(_test\.cc|/conformance/.*|/(test|op_test)[^/]*\.h)$' --object-directory build/coverage build/coverage/src build/coverage/tests \
   -j "$(nproc)" --csv build/coverage/files.csv --html-details build/coverage/report/index.html
 awk -F, 'NR > 1 { split($1, part, "/"); lines[part[2]] += $2; run[part[2]] += $3; all += $2; all_run += $3 }
   END { for (room in lines) printf "%-12s %6d of %6d lines %5.1f %%\n", room, run[room], lines[room], 100 * run[room] / lines[room]
