@@ -22,8 +22,7 @@ std::vector<std::string> list_of_works(const MachineFacts& facts) {
     const std::string schemes =
         fitting_schemes(facts.model, gpu.device.memory_bytes - kGpuReserveBytes, true);
     if (facts.build.has_cuda() && runs_built_kernels(gpu.device) && !schemes.empty())
-      works.push_back(fmt::format("{} on {} with {}", facts.model.name, gpu.device.name,
-                                  fmt::join(schemes, ", ")));
+      works.push_back(fmt::format("{} on {} with {}", facts.model.name, gpu.device.name, schemes));
   }
   works.emplace_back("quantize, inspect, coverage, report, compare, fetch and cache need no GPU");
   return works;
