@@ -1,5 +1,5 @@
 # Thin: each target is one line over the CMake presets and scripts/. `make demo` and `make test` need nothing but Debian.
-.PHONY: demo test build gpu-test gpu-sanitize format check-format fuzz clean
+.PHONY: demo test build gpu-test gpu-sanitize coverage format check-format fuzz clean
 
 demo:
 	scripts/demo.sh
@@ -15,6 +15,9 @@ gpu-test:
 
 gpu-sanitize:
 	scripts/gpu_sanitize.sh
+
+coverage:
+	scripts/coverage.sh
 
 format:
 	scripts/format.sh fix

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing fluxq needs; those that are there are left alone.
-# Usage: scripts/install_dependencies.sh [build|test|fuzz]   (test adds the test and check tools, fuzz clang's fuzzer)
+# Usage: scripts/install_dependencies.sh [build|test|coverage|fuzz]   (test adds the test and check tools, fuzz clang's fuzzer)
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache pkg-config
   libdnnl-dev libutf8proc-dev nlohmann-json3-dev libcli11-dev libfmt-dev
   libpng-dev libssl-dev libcurl4-openssl-dev libsqlite3-dev)
-if [[ ${1:-build} == test ]]; then
+if [[ ${1:-build} == test || ${1:-build} == coverage ]]; then
   packages+=(libgtest-dev libgmock-dev python3 clang-format-14)
+fi
+if [[ ${1:-build} == coverage ]]; then
+  packages+=(gcovr)
 fi
 if [[ ${1:-build} == fuzz ]]; then
   packages+=(libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <string_view>
 #include <system_error>
 #include <type_traits>
 #include <vector>
@@ -45,6 +46,13 @@ void check_number(CLI::Option& option) {
 }
 
 }  // namespace
+
+void accept_help_first(int argc, char** argv) {
+  static char option[] = "--help";
+  if (argc < 2 || std::string_view(argv[1]) != "help") return;
+  std::rotate(argv + 1, argv + 2, argv + argc);
+  argv[argc - 1] = option;
+}
 
 void check_command(const CLI::App& app, int argc, char** argv) {
   const auto* word = std::find_if(argv + 1, argv + argc, [](const char* w) { return *w != '-'; });

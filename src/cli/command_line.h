@@ -7,6 +7,9 @@
 
 namespace fluxq::cli {
 
+/// Makes `help COMMAND` the `COMMAND --help` that CLI11 knows.
+void accept_help_first(int argc, char** argv);
+
 /// Error(bad_argument) with near matches if the first word is no command. Options of the program
 /// itself have no values, so the first word is one.
 void check_command(const CLI::App& app, int argc, char** argv);

@@ -8,10 +8,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <new>
+#include <string_view>
 
 #include "base/error.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/out_of_memory.h"
 #include "fluxq/version.h"
 
 namespace {
@@ -37,7 +39,7 @@ void install_signals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-int report(fluxq::ErrorCode code, const char* text) {
+int report(fluxq::ErrorCode code, std::string_view text) {
   fmt::print(stderr, "fluxq: {}: {}\n", fluxq::error_info(code).name, text);
   if (code == fluxq::ErrorCode::cancelled && last_signal != 0) return 128 + last_signal;
   return fluxq::error_info(code).exit_status;
@@ -67,6 +69,7 @@ int run(int argc, char** argv) {
   fluxq::cli::add_recommend(app, session);
   fluxq::cli::add_compare(app, session);
   fluxq::cli::add_version(app, session);
+  fluxq::cli::accept_help_first(argc, argv);
   fluxq::cli::check_command(app, argc, argv);
   fluxq::cli::check_numbers(app);
   try {
@@ -74,7 +77,7 @@ int run(int argc, char** argv) {
     return session.exit_status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return report(fluxq::ErrorCode::bad_argument, fluxq::cli::sentence_of(error).c_str());
+    return report(fluxq::ErrorCode::bad_argument, fluxq::cli::sentence_of(error));
   }
 }
 
@@ -82,13 +85,13 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   install_signals();
+  fluxq::cli::report_uncaught_bad_alloc();
   try {
     return run(argc, argv);
   } catch (const fluxq::Error& error) {
     return report(error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return report(fluxq::ErrorCode::out_of_memory_host,
-                  "an allocation failed: host memory does not suffice");
+    return report(fluxq::ErrorCode::out_of_memory_host, fluxq::cli::kOutOfMemory);
   } catch (const std::filesystem::filesystem_error& error) {
     return report(fluxq::ErrorCode::io, error.what());
   } catch (const std::exception& error) {

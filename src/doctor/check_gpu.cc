@@ -2,8 +2,6 @@
 /// problem; in one without it is a warning, since nothing would use the GPU anyway.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "doctor/checks.h"
 #include "kernels/usable_gpu.h"
 
@@ -93,17 +91,17 @@ Check check_capability(const MachineFacts& facts, const CudaDevice& device) {
 }
 
 Check check_gpu_memory(const MachineFacts& facts, const CudaDevice& device) {
-  const auto schemes = fitting_schemes(facts.model, device.memory_bytes - kGpuReserveBytes, true);
+  const int64_t usable_bytes = device.memory_bytes - kGpuReserveBytes;
+  const std::string schemes = fitting_schemes(facts.model, usable_bytes, true);
   Check check{.name = "GPU memory",
               .text = gigabytes(static_cast<double>(device.memory_bytes)),
               .details = {{"bytes", device.memory_bytes}}};
   std::string too_large;
   for (const SchemeNeed& need : facts.model.needs)
-    if (!need.host_only && std::find(schemes.begin(), schemes.end(), need.scheme) == schemes.end())
+    if (!need.host_only && need.low_bytes > usable_bytes)
       too_large += fmt::format("{}{} ({})", too_large.empty() ? "" : ", ", need.scheme,
-                               gigabytes(static_cast<double>(need.bytes + kGpuReserveBytes)));
-  if (!schemes.empty())
-    check.text += fmt::format(": {} fits with {}", facts.model.name, fmt::join(schemes, ", "));
+                               gigabytes(static_cast<double>(need.low_bytes + kGpuReserveBytes)));
+  if (!schemes.empty()) check.text += fmt::format(": {} fits with {}", facts.model.name, schemes);
   if (!too_large.empty()) check.text += fmt::format("; it does not fit with {}", too_large);
   if (schemes.empty() || device.memory_bytes < kPlannedGpuBytes) {
     check.health = schemes.empty() ? severity(facts.build) : Health::warning;

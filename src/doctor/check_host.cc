@@ -47,14 +47,18 @@ Check check_processor(const HostFacts& host) {
 }
 
 Check check_memory(const HostFacts& host, const ModelFacts& model) {
-  const auto schemes = fitting_schemes(model, host.free_bytes, false);
+  const std::string schemes = fitting_schemes(model, host.free_bytes, false);
   Check check{.name = "memory",
               .text = fmt::format("{} free of {}", gigabytes(static_cast<double>(host.free_bytes)),
                                   gigabytes(static_cast<double>(host.memory_bytes))),
               .details = {{"free_bytes", host.free_bytes}, {"bytes", host.memory_bytes}}};
-  Json needs = Json::object();
-  for (const SchemeNeed& need : model.needs) needs[need.scheme] = need.bytes;
+  Json needs = Json::object(), low_needs = Json::object();
+  for (const SchemeNeed& need : model.needs) {
+    needs[need.scheme] = need.bytes;
+    low_needs[need.scheme] = need.low_bytes;
+  }
   check.details["model_needs_bytes"] = std::move(needs);
+  check.details["model_needs_low_memory_bytes"] = std::move(low_needs);
   if (host.free_bytes < kBundledModelBytes) {
     check.health = Health::problem;
     check.advice = fmt::format("the bundled model alone takes {}: free some memory",
@@ -62,14 +66,14 @@ Check check_memory(const HostFacts& host, const ModelFacts& model) {
   } else if (schemes.empty()) {
     const auto least = std::min_element(
         model.needs.begin(), model.needs.end(),
-        [](const SchemeNeed& a, const SchemeNeed& b) { return a.bytes < b.bytes; });
+        [](const SchemeNeed& a, const SchemeNeed& b) { return a.low_bytes < b.low_bytes; });
     check.health = Health::warning;
     check.text += fmt::format(": too little for {} on the CPU", model.name);
     if (least != model.needs.end())
-      check.advice = fmt::format("it needs {} with {}; the bundled model works",
-                                 gigabytes(static_cast<double>(least->bytes)), least->scheme);
+      check.advice = fmt::format("it needs {} with {} and --low-memory; the bundled model works",
+                                 gigabytes(static_cast<double>(least->low_bytes)), least->scheme);
   } else {
-    check.text += fmt::format("; {} fits on the CPU with {}", model.name, fmt::join(schemes, ", "));
+    check.text += fmt::format("; {} fits on the CPU with {}", model.name, schemes);
   }
   return check;
 }

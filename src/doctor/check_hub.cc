@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "doctor/checks.h"
+#include "hub/cache_layout.h"
 
 namespace fluxq {
 namespace {
@@ -35,7 +36,9 @@ Check check_model(const ModelFacts& model) {
   if (!model.trouble.empty()) {
     check.health = Health::problem;
     check.text = model.trouble;
-    check.advice = fmt::format("fluxq fetch {} brings what is missing", model.name);
+    check.advice = parse_hub_name(model.name)
+                       ? fmt::format("fluxq fetch {} brings what is missing", model.name)
+                       : "mend the folder, or name another one with --model";
   } else if (model.path.empty()) {
     check.health = Health::warning;
     check.text = fmt::format("{} is not on this machine", model.name);
@@ -57,7 +60,9 @@ Check check_token(const HubFacts& hub, const ModelFacts& model) {
     if (model.is_here()) return check;
     check.health = Health::warning;
     check.advice = "gated models need one: fluxq login, or set HF_TOKEN";
-  } else if (!hub.asked) {
+  } else if (hub.offline) {
+    check.text += "; HF_HUB_OFFLINE is set, so nobody asks whether it may read the model";
+  } else if (!hub.asked && parse_hub_name(model.name)) {
     check.text += "; fluxq doctor --online asks whether it may read the model";
   }
   return check;
@@ -71,7 +76,9 @@ Check check_access(const HubFacts& hub, const ModelFacts& model) {
   if (hub.access_trouble.empty()) return check;
   check.health = Health::problem;
   check.text = hub.access_trouble;
-  check.advice = fmt::format("see https://huggingface.co/{}, then fluxq login", model.name);
+  check.advice =
+      "a licence is accepted on the model's page, fluxq login stores a token; where nothing "
+      "answers, see to the connection (HTTPS_PROXY, HF_ENDPOINT)";
   return check;
 }
 

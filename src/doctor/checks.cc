@@ -15,16 +15,14 @@ constexpr std::array<std::string_view, 3> kHealthNames = {"ok", "warning", "prob
 std::vector<std::string> list_of_works(const MachineFacts& facts) {
   std::vector<std::string> works;
   works.emplace_back("the bundled model on the CPU: fluxq generate \"red apple\", make demo");
-  const auto on_cpu = fitting_schemes(facts.model, facts.host.free_bytes, false);
+  const std::string on_cpu = fitting_schemes(facts.model, facts.host.free_bytes, false);
   if (!on_cpu.empty())
-    works.push_back(
-        fmt::format("{} on the CPU, slowly, with {}", facts.model.name, fmt::join(on_cpu, ", ")));
+    works.push_back(fmt::format("{} on the CPU, slowly, with {}", facts.model.name, on_cpu));
   for (const GpuFacts& gpu : facts.driver.gpus) {
-    const auto schemes =
+    const std::string schemes =
         fitting_schemes(facts.model, gpu.device.memory_bytes - kGpuReserveBytes, true);
     if (facts.build.has_cuda() && runs_built_kernels(gpu.device) && !schemes.empty())
-      works.push_back(fmt::format("{} on {} with {}", facts.model.name, gpu.device.name,
-                                  fmt::join(schemes, ", ")));
+      works.push_back(fmt::format("{} on {} with {}", facts.model.name, gpu.device.name, schemes));
   }
   works.emplace_back("quantize, inspect, coverage, report, compare, fetch and cache need no GPU");
   return works;
@@ -63,11 +61,20 @@ Json to_json(const Diagnosis& diagnosis) {
           {"works", diagnosis.works}};
 }
 
-std::vector<std::string> fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu) {
-  std::vector<std::string> names;
-  for (const SchemeNeed& need : model.needs)
-    if (need.bytes <= bytes && !(on_gpu && need.host_only)) names.push_back(need.scheme);
-  return names;
+std::string fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu) {
+  std::vector<std::string> always, by_phase;
+  for (const SchemeNeed& need : model.needs) {
+    if (on_gpu && need.host_only) continue;
+    if (need.bytes <= bytes)
+      always.push_back(need.scheme);
+    else if (need.low_bytes <= bytes)
+      by_phase.push_back(need.scheme);
+  }
+  std::string text = fmt::format("{}", fmt::join(always, ", "));
+  if (!by_phase.empty())
+    text += fmt::format("{}{} with --low-memory", text.empty() ? "" : ", and ",
+                        fmt::join(by_phase, ", "));
+  return text;
 }
 
 std::string gigabytes(double bytes) { return fmt::format("{:.1f} GB", bytes / 1e9); }

@@ -40,8 +40,9 @@ std::vector<Check> check_host(const MachineFacts& facts);
 std::vector<Check> check_gpu(const MachineFacts& facts);
 std::vector<Check> check_hub(const MachineFacts& facts);
 
-/// The schemes whose need fits into `bytes`, on the CPU or on a GPU.
-std::vector<std::string> fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu);
+/// The schemes whose need fits into `bytes`, on the CPU or on a GPU: "bf16, int8dq, and f32 with
+/// --low-memory"; empty if there is none.
+std::string fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu);
 
 /// What a GPU's own administration and the kernels' workspaces take besides a scheme's need.
 inline constexpr int64_t kGpuReserveBytes = 1'000'000'000;

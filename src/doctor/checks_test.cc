@@ -49,9 +49,9 @@ MachineFacts good_machine() {
   facts.model.name = "org/model";
   facts.model.path = "/cache/org/model";
   facts.model.download_bytes = 34'000'000'000;
-  facts.model.needs = {{"f32", 70'000'000'000, true},
-                       {"bf16", 35'000'000'000, false},
-                       {"int8dq", 23'000'000'000, false}};
+  facts.model.needs = {{"f32", 70'000'000'000, 48'000'000'000, true},
+                       {"bf16", 35'000'000'000, 24'000'000'000, false},
+                       {"int8dq", 23'000'000'000, 12'000'000'000, false}};
   facts.hub.cache = "/cache";
   facts.hub.models = 1;
   facts.hub.token_origin = "HF_TOKEN";
@@ -100,7 +100,7 @@ TEST(DoctorTest, EachFaultIsOneLineWithAdvice) {
   } cases[] = {
       {[](auto& m) { m.host.features = {"avx"}; }, Health::warning, "processor", "no AVX2"},
       {[](auto& m) { m.host.free_bytes = 599'999'999; }, Health::problem, "memory", "0.6 GB free"},
-      {[](auto& m) { m.host.free_bytes = 22'999'999'999; }, Health::warning, "memory",
+      {[](auto& m) { m.host.free_bytes = 11'999'999'999; }, Health::warning, "memory",
        "too little for org/model"},
       {[](auto& m) { m.work_disk.free_bytes = 999'999'999; }, Health::warning, "disk for runs",
        "1.0 GB free"},
@@ -123,9 +123,11 @@ TEST(DoctorTest, EachFaultIsOneLineWithAdvice) {
        },
        Health::problem, "compute capability", "fp8 needs 8.9"},
       {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 24'000'000'000; }, Health::warning,
-       "GPU memory", "fits with int8dq; it does not fit with bf16 (36.0 GB)"},
-      {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 23'999'999'999; }, Health::problem,
-       "GPU memory", "does not fit with bf16 (36.0 GB), int8dq (24.0 GB)"},
+       "GPU memory", "fits with int8dq; it does not fit with bf16 (25.0 GB)"},
+      {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 23'999'999'999; }, Health::warning,
+       "GPU memory", "fits with int8dq with --low-memory; it does not fit with bf16 (25.0 GB)"},
+      {[](auto& m) { m.driver.gpus[0].device.memory_bytes = 12'999'999'999; }, Health::problem,
+       "GPU memory", "does not fit with bf16 (25.0 GB), int8dq (13.0 GB)"},
       {[](auto& m) { m.driver.gpus[0].state.reset(); }, Health::warning, "GPU state", "NVML"},
       {[](auto& m) { m.driver.gpus[0].state->other_processes = 1; }, Health::warning, "GPU state",
        "1 other process"},
@@ -157,6 +159,28 @@ TEST(DoctorTest, EachFaultIsOneLineWithAdvice) {
     EXPECT_EQ(check.health, test.health) << check.text;
     EXPECT_THAT(check.text, HasSubstr(test.text));
   }
+}
+
+TEST(DoctorTest, SchemesAreNamedByWhatTheyTake) {
+  const ModelFacts model = good_machine().model;
+  EXPECT_EQ(fitting_schemes(model, 35'000'000'000, true), "bf16, int8dq");
+  EXPECT_EQ(fitting_schemes(model, 34'999'999'999, true), "int8dq, and bf16 with --low-memory");
+  EXPECT_EQ(fitting_schemes(model, 12'000'000'000, true), "int8dq with --low-memory");
+  EXPECT_EQ(fitting_schemes(model, 11'999'999'999, true), "");
+  EXPECT_EQ(fitting_schemes(model, 48'000'000'000, false),
+            "bf16, int8dq, and f32 with --low-memory");
+}
+
+TEST(DoctorTest, FetchIsAdvisedOnlyForWhatTheHubMayHave) {
+  MachineFacts facts = good_machine();
+  EXPECT_THAT(find(diagnose(facts), "Hugging Face token").text, HasSubstr("--online asks"));
+  facts.model.trouble = "a shard is missing";
+  EXPECT_THAT(find(diagnose(facts), "model").advice, HasSubstr("fluxq fetch org/model"));
+  facts.model.name = "/a/folder";
+  EXPECT_THAT(find(diagnose(facts), "model").advice, Not(HasSubstr("fetch")));
+  EXPECT_THAT(find(diagnose(facts), "Hugging Face token").text, Not(HasSubstr("--online")));
+  facts.hub.offline = true;
+  EXPECT_THAT(find(diagnose(facts), "Hugging Face token").text, HasSubstr("HF_HUB_OFFLINE is set"));
 }
 
 TEST(DoctorTest, ADownloadNeedsItsRoomAndMayNeedAToken) {
@@ -225,6 +249,9 @@ TEST(ModelFactsTest, FluxNeedsFollowFromItsArchitecture) {
   EXPECT_TRUE(facts.needs[0].host_only);
   EXPECT_EQ(facts.needs[1].scheme, "bf16");
   EXPECT_NEAR(static_cast<double>(facts.needs[1].bytes), 34.5e9, 1.5e9);
+  // Its largest phase is the transformer's, without the 3.3 billion parameters of the modulation,
+  // which is a phase of its own.
+  EXPECT_NEAR(static_cast<double>(facts.needs[1].low_bytes), 17.8e9, 1e9);
 }
 
 TEST(ModelFactsTest, TheBundledModelIsHere) {

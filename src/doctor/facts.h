@@ -59,6 +59,7 @@ struct DiskFacts {
 struct SchemeNeed {
   std::string scheme;
   int64_t bytes = 0;
+  int64_t low_bytes = 0;   ///< with --low-memory
   bool host_only = false;  ///< f32, the reference
 };
 
@@ -77,7 +78,7 @@ struct HubFacts {
   std::string cache_trouble;  ///< why it cannot be read
   int models = 0;
   uint64_t bytes = 0, unfinished_bytes = 0;
-  bool offline = false;       ///< HF_HUB_OFFLINE
+  bool offline = false;       ///< HF_HUB_OFFLINE: it is not asked
   std::string token_origin;   ///< "HF_TOKEN" or the token file; empty: none
   std::string token_trouble;  ///< why it cannot be used
   // Only with --online:

@@ -15,14 +15,19 @@ void compute_needs(ModelFacts& facts, const ModelFolder& model) {
     facts.download_bytes += static_cast<uint64_t>(plan.parameters() * dtype_bytes(DType::bf16));
   // As planned for the CPU, which every machine has: a GPU needs about as much.
   const std::unique_ptr<Kernels> kernels = make_cpu_kernels(1);
-  const MemoryRequest request = {.width = model.defaults.width,
-                                 .height = model.defaults.height,
-                                 .text_tokens = model.defaults.max_text_tokens,
-                                 .steps = model.defaults.steps};
+  const MemoryRequest always = {.width = model.defaults.width,
+                                .height = model.defaults.height,
+                                .text_tokens = model.defaults.max_text_tokens,
+                                .steps = model.defaults.steps};
+  MemoryRequest by_phase = always;
+  by_phase.residency = Residency::by_phase;
   for (const Scheme* scheme : all_schemes()) {
-    const MemoryPlan plan = plan_memory(model, Recipe::standard(*scheme), request, *kernels);
+    const auto need = [&](const MemoryRequest& request) {
+      return plan_memory(model, Recipe::standard(*scheme), request, *kernels).needed_bytes();
+    };
     facts.needs.push_back({.scheme = scheme->info().name,
-                           .bytes = plan.needed_bytes(),
+                           .bytes = need(always),
+                           .low_bytes = need(by_phase),
                            .host_only = scheme->stream() == DType::f32});
   }
 }

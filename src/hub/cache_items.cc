@@ -78,15 +78,12 @@ CacheItem measured(CacheItem item, const CancelToken& cancel) {
 }
 
 /// branch or tag → commit.
-std::map<std::string, std::string> references_of(const fs::path& model) {
+std::map<std::string, std::string> references_of(const fs::path& model, const CancelToken& cancel) {
   std::map<std::string, std::string> references;
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(model / "refs", error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (!entry->is_regular_file(error)) continue;
+  const fs::path folder = model / "refs";
+  for (const fs::path& file : files_below(folder, cancel)) {
     try {
-      references[entry->path().lexically_relative(model / "refs").string()] =
-          read_text_file(entry->path(), 256);
+      references[file.lexically_relative(folder).string()] = read_text_file(file, kMaxRefBytes);
     } catch (const Error&) {
       // Listing shows what it can.
     }
@@ -97,25 +94,20 @@ std::map<std::string, std::string> references_of(const fs::path& model) {
 CacheItem hub_item(const fs::path& cache, const fs::path& model, const CancelToken& cancel) {
   CacheItem item{.kind = CacheKind::hub, .path = model, .parts = {model}};
   item.name = model_name_of(model / "snapshots" / "x");
-  const auto references = references_of(model);
-  std::error_code error;
-  for (fs::directory_iterator entry(model / "snapshots", error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string commit = entry->path().filename().string();
+  const auto references = references_of(model, cancel);
+  for (const std::string& commit : names_in(model / "snapshots")) {
     std::string names;
     for (const auto& [name, target] : references)
       if (target.starts_with(commit)) names += name + " ";
     item.revisions.push_back(names + commit.substr(0, 12));
-    item.is_flux = item.is_flux ||
-                   member_of(entry->path() / "model_index.json", "_class_name") == "FluxPipeline";
+    item.is_flux = item.is_flux || member_of(model / "snapshots" / commit / "model_index.json",
+                                             "_class_name") == "FluxPipeline";
   }
   std::sort(item.revisions.begin(), item.revisions.end());
   bool by_fluxq = false;
-  for (fs::directory_iterator entry(model / "blobs", error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  for (const std::string& name : names_in(model / "blobs")) {
     if (!name.ends_with(".incomplete")) continue;
-    item.unfinished_bytes += measure_tree(entry->path(), cancel).bytes;
+    item.unfinished_bytes += measure_tree(model / "blobs" / name, cancel).bytes;
     by_fluxq = by_fluxq || name.ends_with(".fluxq.incomplete");
   }
   // A download that stopped before its index came is still one that was asked for here.

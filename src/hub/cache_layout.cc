@@ -15,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxRefBytes = 256;
 constexpr uint64_t kMaxTokenBytes = 4096;
 constexpr size_t kMaxNameBytes = 96;
 constexpr size_t kMaxRevisionBytes = 255;

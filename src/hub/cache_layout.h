@@ -10,6 +10,7 @@
 /// set, and a revision or reference that could lead out of the model's folder is refused.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -58,6 +59,9 @@ std::optional<HubName> parse_hub_name(std::string_view text);
 
 /// A name of a branch, tag or commit that is safe as a path below refs/.
 bool is_hub_revision(std::string_view revision);
+
+/// What a reference file may hold at most.
+inline constexpr uint64_t kMaxRefBytes = 256;
 
 /// 40 lower-case hexadecimal digits.
 bool is_commit(std::string_view text);

@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "base/file.h"
 
@@ -49,12 +47,18 @@ class Walk {
     }
     TreeSize size = size_of(status);
     const bool is_folder = S_ISDIR(status.st_mode);
-    if (is_folder) size += visit_entries(parent, name, shown, depth);
+    if (is_folder)
+      size += visit_entries(parent, name, shown, depth);
+    else
+      files_.push_back(shown);
     if (remove_ && ::unlinkat(parent, name.c_str(), is_folder ? AT_REMOVEDIR : 0) != 0 &&
         errno != ENOENT)
       refuse("remove", shown);
     return size;
   }
+
+  /// What was visited and is no folder.
+  std::vector<fs::path>& files() { return files_; }
 
  private:
   TreeSize visit_entries(int parent, const std::string& name, const fs::path& shown, int depth) {
@@ -86,6 +90,7 @@ class Walk {
 
   bool remove_;
   const CancelToken& cancel_;
+  std::vector<fs::path> files_;
 };
 
 TreeSize walk(const fs::path& path, bool remove, const CancelToken& cancel) {
@@ -107,6 +112,21 @@ TreeSize measure_tree(const fs::path& path, const CancelToken& cancel) {
 
 TreeSize remove_tree(const fs::path& path, const CancelToken& cancel) {
   return walk(path, true, cancel);
+}
+
+std::vector<fs::path> files_below(const fs::path& folder, const CancelToken& cancel) {
+  Walk walk(false, cancel);
+  walk.visit(AT_FDCWD, folder.string(), folder, 0);
+  std::sort(walk.files().begin(), walk.files().end());
+  return std::move(walk.files());
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  try {
+    return list_folder(folder);
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 }  // namespace fluxq

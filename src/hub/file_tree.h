@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "fluxq/cancel.h"
 
@@ -26,5 +28,13 @@ TreeSize measure_tree(const std::filesystem::path& path, const CancelToken& canc
 /// Removes a file, link or folder with its contents; returns what was freed. Nothing there: nothing
 /// freed. Errors: io (a part that cannot be removed; what was removed before stays so), cancelled.
 TreeSize remove_tree(const std::filesystem::path& path, const CancelToken& cancel);
+
+/// Whatever in a folder and its sub-folders is no folder itself, sorted; nothing if it is not
+/// there. What may not be read is left out. cancelled.
+std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder,
+                                               const CancelToken& cancel);
+
+/// The names in a folder, sorted; none if it is not there or may not be read.
+std::vector<std::string> names_in(const std::filesystem::path& folder);
 
 }  // namespace fluxq

@@ -40,10 +40,8 @@ bool leads_to(const fs::path& cache, const std::string& line, const fs::path& bl
 
 std::vector<fs::path> shared_blobs_of(const fs::path& cache, const fs::path& model) {
   std::set<fs::path> found;
-  std::error_code error;
-  for (fs::directory_iterator entry(model / "blobs", error), end; !error && entry != end;
-       entry.increment(error))
-    if (const fs::path target = shared_target(cache, entry->path()); !target.empty())
+  for (const std::string& name : names_in(model / "blobs"))
+    if (const fs::path target = shared_target(cache, model / "blobs" / name); !target.empty())
       found.insert(target);
   return {found.begin(), found.end()};
 }

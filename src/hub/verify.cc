@@ -1,11 +1,10 @@
 #include "hub/verify.h"
 
-#include <algorithm>
-
 #include "base/file.h"
 #include "base/text.h"
 #include "hub/cache_layout.h"
 #include "hub/content.h"
+#include "hub/file_tree.h"
 
 namespace fluxq {
 namespace {
@@ -19,18 +18,16 @@ bool is_hash(std::string_view name) {
 
 void check_blobs(const fs::path& model, Verification& result, Progress& progress,
                  const CancelToken& cancel) {
+  std::error_code missing;  // a link into the shared store may lead nowhere
   std::vector<fs::path> blobs;
-  std::error_code error;
   uint64_t total = 0;
-  for (fs::directory_iterator entry(model / "blobs", error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code missing;  // a link into the shared store may lead nowhere
-    if (!is_hash(entry->path().filename().string()) || !fs::is_regular_file(entry->path(), missing))
-      continue;
-    blobs.push_back(entry->path());
-    total += fs::file_size(entry->path(), missing);
-  }
-  std::sort(blobs.begin(), blobs.end());
+  if (fs::is_directory(model / "blobs", missing))
+    for (const std::string& name : list_folder(model / "blobs")) {
+      const fs::path blob = model / "blobs" / name;
+      if (!is_hash(name) || !fs::is_regular_file(blob, missing)) continue;
+      blobs.push_back(blob);
+      total += fs::file_size(blob, missing);
+    }
   progress.begin("verify", static_cast<int64_t>(total));
   for (const fs::path& blob : blobs) {
     const std::string expected = blob.filename().string();
@@ -47,38 +44,32 @@ void check_blobs(const fs::path& model, Verification& result, Progress& progress
   }
 }
 
-void check_links(const fs::path& model, Verification& result) {
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(model / "snapshots", error), end;
-       !error && entry != end; entry.increment(error)) {
-    std::error_code missing;
-    if (entry->is_symlink(missing) && !fs::exists(entry->path(), missing))
+void check_links(const fs::path& model, Verification& result, const CancelToken& cancel) {
+  std::error_code missing;
+  for (const fs::path& file : files_below(model / "snapshots", cancel))
+    if (fs::is_symlink(fs::symlink_status(file, missing)) && !fs::exists(file, missing))
       result.faults.push_back(
-          {entry->path(),
+          {file,
            fmt::format("expected a link to a file, got one to {}, which is missing",
-                       fs::read_symlink(entry->path(), missing).string()),
+                       fs::read_symlink(file, missing).string()),
            true});
-  }
 }
 
-void check_references(const fs::path& model, Verification& result) {
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(model / "refs", error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code missing;
-    if (!entry->is_regular_file(missing)) continue;
+void check_references(const fs::path& model, Verification& result, const CancelToken& cancel) {
+  for (const fs::path& file : files_below(model / "refs", cancel)) {
     std::string commit;
     try {
-      commit = read_text_file(entry->path(), 256);
+      commit = read_text_file(file, kMaxRefBytes);
     } catch (const Error& unreadable) {
-      result.faults.push_back({entry->path(), unreadable.what(), false});
+      result.faults.push_back({file, unreadable.what(), false});
       continue;
     }
+    std::error_code missing;
     while (!commit.empty() && (commit.back() == '\n' || commit.back() == '\r')) commit.pop_back();
     if (!is_commit(commit) || !fs::is_directory(model / "snapshots" / commit, missing))
       result.faults.push_back(
-          {entry->path(),
-           fmt::format("expected the commit of a snapshot, got {}", in_quotes(commit)), true});
+          {file, fmt::format("expected the commit of a snapshot, got {}", in_quotes(commit)),
+           true});
   }
 }
 
@@ -87,8 +78,8 @@ void check_references(const fs::path& model, Verification& result) {
 Verification verify_model(const fs::path& model, Progress& progress, const CancelToken& cancel) {
   Verification result;
   check_blobs(model, result, progress, cancel);
-  check_links(model, result);
-  check_references(model, result);
+  check_links(model, result, cancel);
+  check_references(model, result, cancel);
   return result;
 }
 

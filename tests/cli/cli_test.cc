@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <sstream>
 
 #include "base/json.h"
 #include "image/png.h"
@@ -346,10 +347,22 @@ TEST(Schemes, CoverageNamesTheSchemeAndTheReasonOfEachException) {
 TEST(Help, EveryCommandHasAnExample) {
   const Outcome all = run_fluxq({"--help"});
   EXPECT_EQ(all.status, 0);
-  for (const std::string command : {"generate", "inspect", "schemes", "coverage", "version"}) {
-    EXPECT_THAT(all.out, HasSubstr(command));
-    EXPECT_THAT(run_fluxq({command, "--help"}).out, HasSubstr("Example: fluxq " + command));
+  // Their names, as an unknown one is told.
+  const std::string refusal = run_fluxq({"qqqqqqqqqq"}).err;
+  const std::string begin = "expected one of ";
+  std::istringstream names(refusal.substr(refusal.find(begin) + begin.size()));
+  int commands = 0;
+  for (std::string command; names >> command; ++commands) {
+    command.pop_back();  // "," or "."
+    EXPECT_THAT(all.out, HasSubstr("\n  " + command));
+    const std::string help = run_fluxq({command, "--help"}).out;
+    EXPECT_THAT(help, HasSubstr("Example: fluxq " + command));
+    EXPECT_EQ(run_fluxq({"help", command}).out, help);
   }
+  EXPECT_GE(commands, 16);
+  EXPECT_EQ(run_fluxq({"help"}).out, all.out);
+  EXPECT_THAT(run_fluxq({"help", "cache", "clean"}).out, HasSubstr("--older-than"));
+  EXPECT_EQ(run_fluxq({"help", "gnerate"}).status, 2);
 }
 
 }  // namespace

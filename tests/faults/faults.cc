@@ -98,21 +98,42 @@ using fluxq::faults::Kind;
 using fluxq::faults::next;
 using fluxq::faults::refuse;
 
-// The other forms of new and delete go through these.
+// All forms: what is left out would be the address sanitizer's, whose memory free() does not take.
 void* operator new(size_t bytes) { return allocate_or_throw(bytes, 1); }
+void* operator new[](size_t bytes) { return allocate_or_throw(bytes, 1); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 1); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 1); }
 void* operator new(size_t bytes, std::align_val_t alignment) {
   return allocate_or_throw(bytes, static_cast<size_t>(alignment));
 }
+void* operator new[](size_t bytes, std::align_val_t alignment) {
+  return allocate_or_throw(bytes, static_cast<size_t>(alignment));
+}
+void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return allocate(bytes, static_cast<size_t>(alignment));
+}
+void* operator new[](size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return allocate(bytes, static_cast<size_t>(alignment));
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
 
 /// Declares SYMBOL_of_the_system.
 #define FLUXQ_NEXT(function) \
   static const auto function##_of_the_system = next(&::function, #function)
 
 extern "C" {
+
+/// For the leak sanitizer: a list that nlohmann's JSON (3.11) could not build to its end is lost.
+const char* __lsan_default_suppressions() { return "leak:json_abi_v3_11_2::basic_json\n"; }
 
 void* aligned_alloc(size_t alignment, size_t bytes) noexcept { return allocate(bytes, alignment); }
 

@@ -19,9 +19,11 @@
 #include "checkpoint/tensor_store.h"
 #include "faults.h"
 #include "fluxq/engine.h"
+#include "hub/cache_items.h"
 #include "hub/fetch.h"
 #include "hub/testing.h"
 #include "hub/testing_hub.h"
+#include "hub/verify.h"
 #include "pipeline/model_recipe.h"
 #include "pipeline/quantize.h"
 
@@ -94,12 +96,15 @@ struct Scenario {
   /// `lasting`: cleaning up failed, too.
   std::function<void(const fs::path& folder, const Outcome& outcome, bool lasting)> check;
   bool uses_database = false;
+  /// What is there before anything fails.
+  std::function<void(const fs::path& folder)> prepare = [](const fs::path&) {};
 };
 
 void try_all(Kind kind, uint64_t samples, const Scenario& scenario) {
   uint64_t total = 0;
   {
     const TempFolder folder;  // nothing fails: how many calls are there?
+    scenario.prepare(folder.path());
     const Outcome outcome =
         attempt(kind, ~uint64_t{0}, false, false, [&] { scenario.work(folder.path()); });
     ASSERT_TRUE(outcome.succeeded);
@@ -112,6 +117,7 @@ void try_all(Kind kind, uint64_t samples, const Scenario& scenario) {
       SCOPED_TRACE(
           fmt::format("call {} of {}{}", point, total, lasting ? " and all after it" : ""));
       const TempFolder folder;
+      scenario.prepare(folder.path());
       const Outcome outcome = attempt(kind, point, lasting, scenario.uses_database,
                                       [&] { scenario.work(folder.path()); });
       failures += !outcome.succeeded;
@@ -285,6 +291,57 @@ Scenario fetch() {
           }};
 }
 
+CacheItem cached_model() {
+  const std::vector<CacheItem> items = find_items(CacheKind::hub, {}, kNoCancel);
+  if (items.size() != 1) fail(ErrorCode::io, "expected one model in the cache");
+  return items[0];
+}
+
+Scenario verify_and_clean() {
+  return {.work =
+              [](const fs::path&) {
+                const CacheItem item = cached_model();
+                const Verification result = verify_model(item.path, silent, kNoCancel);
+                // What cannot be read of a reference is a fault of the model.
+                if (!result.faults.empty()) fail(ErrorCode::io, "{}", result.faults[0].sentence);
+                remove_item(item, kNoCancel);
+              },
+          .check =
+              [](const fs::path& folder, const Outcome& outcome, bool) {
+                EXPECT_TRUE(fs::exists(folder / "precious"));
+                const fs::path model = folder / "models--org--name";
+                if (outcome.succeeded) {
+                  EXPECT_FALSE(fs::exists(model));
+                }
+                if (fs::exists(model)) remove_item(cached_model(), kNoCancel);  // goes on
+                EXPECT_FALSE(fs::exists(model));
+              },
+          .prepare =
+              [](const fs::path& folder) {
+                ::setenv("HF_HUB_CACHE", folder.c_str(), 1);
+                write_test_file(folder / "precious", "x");
+                fs::create_directory_symlink(folder, folder / "models--org--link");
+                const fs::path model = folder / "models--org--name";
+                const fs::path snapshot = model / "snapshots" / testing::kTestCommit;
+                fs::create_directories(snapshot / "vae");
+                fs::create_directories(model / "blobs");
+                fs::create_directories(model / "refs");
+                write_test_file(model / "refs/main", testing::kTestCommit);
+                for (const auto& [path, content] : ForkedHub::files()) {
+                  const fs::path blob = model / "blobs" / testing::TestingHub::hash(content);
+                  write_test_file(blob, content);
+                  fs::create_directories((snapshot / path).parent_path());
+                  fs::create_symlink(blob, snapshot / path);
+                }
+              }};
+}
+
+class CacheFaults : public ::testing::Test {
+ protected:
+  TempFolder home_;
+  testing::HubEnvironment environment_{home_.path().string()};
+};
+
 class FetchFaults : public ::testing::Test {
  protected:
   FetchFaults() : environment_(home_.path().string()) {
@@ -298,6 +355,8 @@ class FetchFaults : public ::testing::Test {
 
 TEST_F(FetchFaults, Allocations) { try_all(Kind::allocation, 20, fetch()); }
 TEST_F(FetchFaults, Files) { try_all(Kind::file, 20, fetch()); }
+TEST_F(CacheFaults, Allocations) { try_all(Kind::allocation, 40, verify_and_clean()); }
+TEST_F(CacheFaults, Files) { try_all(Kind::file, 40, verify_and_clean()); }
 TEST(LoadFaults, Allocations) { try_all(Kind::allocation, 24, load_and_generate()); }
 TEST(LoadFaults, Files) { try_all(Kind::file, 24, load_and_generate()); }
 TEST(QuantizeFaults, Allocations) { try_all(Kind::allocation, 12, quantize()); }

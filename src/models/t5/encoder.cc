@@ -27,7 +27,10 @@ T5Block block_weights(const T5Config& config, WeightSource& source, const std::s
   const auto up = [&](const char* name) {
     return source.linear(feed_forward + name, config.feed_forward, width, false);
   };
-  result.up = config.gated ? source.side_by_side({up("wi_0"), up("wi_1")}) : up("wi");
+  if (config.gated)
+    result.up = source.side_by_side({up("wi_0"), up("wi_1")});
+  else
+    result.up = up("wi");
   result.down = source.linear(feed_forward + "wo", width, config.feed_forward, false);
   return result;
 }
