@@ -9,8 +9,7 @@ namespace {
 constexpr int kTile = kInt8Tile, kDim = kInt8Dim, kThreads = 256, kRowsOfBlock = kThreads / 32;
 
 /// A warp has a row, a lane four of its columns.
-__global__ void __launch_bounds__(kThreads)
-    merge(const AttentionParts p, const float* column_scale, const Rows out) {
+__global__ void __launch_bounds__(kThreads) merge(const AttentionParts p, const Rows out) {
   constexpr int kBlocksOfTile = kTile / kRowsOfBlock;
   const int other = static_cast<int>(blockIdx.x) / kBlocksOfTile, item = p.whole + other;
   const int head = item / p.tiles;
@@ -36,10 +35,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   const int col = head * kDim + 4 * lane_of_thread();
 #pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    values[j] *= 1.0f / sum;
-    if (column_scale) values[j] *= column_scale[b * p.heads * kDim + col + j];
-  }
+  for (int j = 0; j < 4; ++j) values[j] *= 1.0f / sum;
   auto* const to = reinterpret_cast<__nv_bfloat162*>(row_of<bf16>(out, b, out_row) + col);
   to[0] = __floats2bfloat162_rn(values[0], values[1]);
   to[1] = __floats2bfloat162_rn(values[2], values[3]);
@@ -63,12 +59,11 @@ AttentionParts share_out(CudaKernels& kernels, int batch, int tiles, int heads) 
   return p;
 }
 
-void merge_parts(CudaKernels& kernels, const AttentionParts& parts, const float* column_scale,
-                 const Rows& out) {
+void merge_parts(CudaKernels& kernels, const AttentionParts& parts, const Rows& out) {
   if (parts.others() == 0) return;
   const dim3 grid = {static_cast<unsigned>(parts.others() * kTile / kRowsOfBlock),
                      static_cast<unsigned>(out.batch)};
-  merge<<<grid, kThreads, 0, kernels.stream()>>>(parts, column_scale, out);
+  merge<<<grid, kThreads, 0, kernels.stream()>>>(parts, out);
   check_launch("merge_parts");
 }
 

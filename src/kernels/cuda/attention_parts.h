@@ -24,9 +24,7 @@ struct AttentionParts {
 /// With memory from the arena.
 AttentionParts share_out(CudaKernels& kernels, int batch, int tiles, int heads);
 
-/// out bf16 = the others' results, of their parts together. column_scale f32 [batch, heads * 128]
-/// or null is a factor of each.
-void merge_parts(CudaKernels& kernels, const AttentionParts& parts, const float* column_scale,
-                 const Rows& out);
+/// out bf16 = the others' results, of their parts together.
+void merge_parts(CudaKernels& kernels, const AttentionParts& parts, const Rows& out);
 
 }  // namespace fluxq::cuda
