@@ -17,10 +17,10 @@ constexpr int64_t kF32Bytes = 4;
 constexpr int64_t kMaxBatch = 1024;
 /// What a device's operations take for themselves: on the GPU the libraries' workspaces and the
 /// scores of attention that cuDNN does not do; in the steps a product's workspace and the weight
-/// that it expands, beside it the text's product; on the CPU the threads' rows and tiles.
+/// that it expands (72 MiB of FLUX.1's MLP), and as much for the text's product beside it; on the
+/// CPU the threads' rows and tiles.
 constexpr int64_t kCudaWorkspaceBytes = int64_t{192} << 20;
-constexpr int64_t kCudaProductBytes = int64_t{128} << 20;
-constexpr int64_t kCudaSideBytes = int64_t{64} << 20;
+constexpr int64_t kCudaProductBytes = int64_t{136} << 20;
 constexpr int64_t kCpuWorkspaceBytes = int64_t{16} << 20;
 
 int64_t sum(const std::vector<Entry>& entries) {
@@ -98,7 +98,7 @@ class Activations {
       const FluxConfig& flux = model_.flux;
       entries.push_back(
           {"text beside the image",
-           linear(request_.batch * rows, flux.hidden(), flux.mlp()) + kCudaSideBytes});
+           linear(request_.batch * rows, flux.hidden(), flux.mlp()) + kCudaProductBytes});
     }
     return entries;
   }
@@ -154,9 +154,13 @@ class Activations {
     const int64_t step = model_.size_step();
     const int64_t height = request_.height / step, width = request_.width / step;
     const int64_t values = request_.batch * request_.height * request_.width * 3;
-    const int64_t scratch =
-        VaeDecoder::scratch_elements(model_.vae, request_.batch, height, width) * element_;
-    return values * (element_ + 1) + scratch + attention(4 * image_, model_.vae.channels.back());
+    const VaeDecoder::Scratch scratch =
+        VaeDecoder::scratch(model_.vae, request_.batch, height, width);
+    // On the GPU an upsampler's phases, which the CPU has in its threads' tiles.
+    const int64_t passing =
+        is_cuda_ ? std::max(scratch.attention, scratch.phase) : scratch.attention;
+    return values * (element_ + 1) + (scratch.canvas + passing) * element_ +
+           attention(4 * image_, model_.vae.channels.back());
   }
 
   // The CPU arranges keys and values once for all queries; the sizes of its tiles round up. On the

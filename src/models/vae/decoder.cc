@@ -220,13 +220,18 @@ void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
   kernels_.conv2d(x, *weights_.conv_out, {}, pictures);
 }
 
-int64_t VaeDecoder::scratch_elements(const VaeConfig& config, int64_t batch, int64_t height,
-                                     int64_t width) {
+VaeDecoder::Scratch VaeDecoder::scratch(const VaeConfig& config, int64_t batch, int64_t height,
+                                        int64_t width) {
   const int64_t pictures = std::min(batch, pictures_at_once(config, height, width));
+  const BufferSizes sizes = buffer_sizes(config, height, width);
   const int64_t attention =
       config.mid_attention ? 3 * 4 * height * width * config.channels.back() : 0;
-  const BufferSizes sizes = buffer_sizes(config, height, width);
-  return pictures * (sizes.large + 2 * sizes.small + attention);
+  int64_t phase = 0, rows = 2 * height, cols = 2 * width;
+  for (size_t i = config.channels.size(); i-- > 1; rows *= 2, cols *= 2)
+    phase = std::max(phase, (rows + 1) * (cols + 1) * config.channels[i]);
+  return {.canvas = pictures * (sizes.large + 2 * sizes.small),
+          .attention = pictures * attention,
+          .phase = pictures * phase};
 }
 
 void VaeDecoder::decode(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,

@@ -44,9 +44,13 @@ class VaeDecoder {
   VaeDecoder(const VaeConfig& config, WeightLoader& loader);
   static WeightPlan plan(const VaeConfig& config);
 
-  /// Elements of scratch memory that decode() takes, at most, in the stream's dtype.
-  static int64_t scratch_elements(const VaeConfig& config, int64_t batch, int64_t height,
-                                  int64_t width);
+  /// Elements of scratch memory that decode() needs, at most, in the stream's dtype: what it takes
+  /// all the time; besides, for a while, in attention; and, at another time, one phase of the
+  /// largest upsampling (kernels/upsampling.h), where a device keeps that in the arena.
+  struct Scratch {
+    int64_t canvas, attention, phase;
+  };
+  static Scratch scratch(const VaeConfig& config, int64_t batch, int64_t height, int64_t width);
 
   const VaeConfig& config() const { return config_; }
 

@@ -35,7 +35,8 @@ TEST_F(VaeDecoderTest, TakesTheScratchItSays) {
   const Tensor picture = Tensor::on_host(DType::bf16, {1, 16 * side, 16 * side, 3});
   decoder_.decode(latents, side, side, picture, cancel_);
   const int64_t bytes = dtype_bytes(DType::bf16);
-  const int64_t said = bytes * VaeDecoder::scratch_elements(config, 1, side, side);
+  const VaeDecoder::Scratch scratch = VaeDecoder::scratch(config, 1, side, side);
+  const int64_t said = bytes * (scratch.canvas + scratch.attention);
   const int64_t taken = kernels_->arena().peak_bytes();
   // What operations take on top: attention arranges keys and values in tiles, and each of the two
   // threads has scratch.
@@ -47,18 +48,24 @@ TEST_F(VaeDecoderTest, TakesTheScratchItSays) {
 TEST_F(VaeDecoderTest, ScratchIsTwoOfTheLargestActivations) {
   VaeConfig flux;  // at 1024 x 1024: 256 channels where it has 128 later
   flux.mid_attention = false;
-  EXPECT_EQ(VaeDecoder::scratch_elements(flux, 1, 64, 64), 2 * 1024 * 1024 * 256);
+  VaeDecoder::Scratch scratch = VaeDecoder::scratch(flux, 1, 64, 64);
+  EXPECT_EQ(scratch.canvas, 2 * 1024 * 1024 * 256);
+  EXPECT_EQ(scratch.attention, 0);
+  EXPECT_EQ(scratch.phase, 513 * 513 * 256);
   flux.mid_attention = true;
-  EXPECT_EQ(VaeDecoder::scratch_elements(flux, 1, 64, 64),
-            2 * 1024 * 1024 * 256 + 3 * 128 * 128 * 512);
+  scratch = VaeDecoder::scratch(flux, 1, 64, 64);
+  EXPECT_EQ(scratch.canvas, 2 * 1024 * 1024 * 256);
+  EXPECT_EQ(scratch.attention, 3 * 128 * 128 * 512);
 }
 
 TEST_F(VaeDecoderTest, ALargeBatchIsDecodedInPortions) {
   const int64_t side = 16, batch = 6;  // four pictures of 256 x 256 at once
   const VaeConfig& config = decoder_.config();
-  const int64_t four = VaeDecoder::scratch_elements(config, 4, side, side);
-  EXPECT_EQ(four, 4 * VaeDecoder::scratch_elements(config, 1, side, side));
-  EXPECT_EQ(VaeDecoder::scratch_elements(config, batch, side, side), four);
+  const auto canvas = [&](int64_t pictures) {
+    return VaeDecoder::scratch(config, pictures, side, side).canvas;
+  };
+  EXPECT_EQ(canvas(4), 4 * canvas(1));
+  EXPECT_EQ(canvas(batch), canvas(4));
   const Tensor one = random_tensor(DType::bf16, {1, side * side, 64}, 1);
   const Tensor all = Tensor::on_host(DType::bf16, {batch, side * side, 64});
   for (int64_t i = 0; i < batch; ++i)
