@@ -19,8 +19,9 @@ bool ModelParts::load(std::unique_ptr<Part>& made, const std::string& name, cons
   WeightLoader loader(*tensors, name, recipe_, schemes_, progress, cancel);
   made = std::make_unique<Part>(config, loader, more...);
   if (!bytes_of_.emplace(&made, loader.resident_bytes()).second) return true;
+  if (!part_bytes_.contains(name))  // or its files have been read for its other half
+    for (const std::string& warning : tensors->warnings()) progress.warn(warning);
   part_bytes_[name] += loader.resident_bytes();
-  for (const std::string& warning : tensors->warnings()) progress.warn(warning);
   coverage_.insert(coverage_.end(), loader.coverage().begin(), loader.coverage().end());
   quantize_ms_ += loader.pack_ms();
   return true;
