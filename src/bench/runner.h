@@ -22,7 +22,7 @@ struct RunnerOptions {
   std::function<double(const CellKey&)> run_flops, piece_flops;
   /// A worker that says nothing for this long, and 20 times what the piece of work at hand should
   /// take, hangs.
-  double silence_s = 120;
+  double silence_s = kSilenceSeconds;
 };
 
 /// Where a run stands.

@@ -12,8 +12,6 @@
 namespace fluxq {
 namespace {
 
-constexpr double kSilenceSeconds = 120;  // as RunnerOptions says of the other workers
-
 /// The f32 run must leave room for others in a host's memory; a GPU's free memory is all its own.
 constexpr double kHostShare = 0.8;
 

@@ -11,6 +11,9 @@
 
 namespace fluxq {
 
+/// How long a worker may be silent while it does nothing whose time is known.
+inline constexpr double kSilenceSeconds = 120;
+
 /// Why an order was not done.
 struct WorkerFailure {
   std::string code;  ///< ErrorInfo::name, "crashed", or "watchdog"
