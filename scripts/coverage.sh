@@ -15,4 +15,4 @@ gcovr --root . --filter src/ --exclude '.*(_test\.cc|/conformance/.*|/(test|op_t
 awk -F, 'NR > 1 { split($1, part, "/"); lines[part[2]] += $2; run[part[2]] += $3; all += $2; all_run += $3 }
   END { for (room in lines) printf "%-12s %6d of %6d lines %5.1f %%\n", room, run[room], lines[room], 100 * run[room] / lines[room]
         printf "%-12s %6d of %6d lines %5.1f %%\n", "~ in all", all_run, all, 100 * all_run / all }' build/coverage/files.csv |
-  sort | tr -d '~'
+  LC_ALL=C sort | tr -d '~'

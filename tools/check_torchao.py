@@ -2,7 +2,7 @@
 
 usage: python tools/check_torchao.py MODEL QUANTIZED...
 MODEL is a plain diffusers folder (models/emoji-flux), each QUANTIZED what fluxq made of it with fp8dqrow, fp8dq,
-int8dq or int4wo. Not part of the tests: it needs tools/requirements.txt. For each folder:
+int8dq, int8wo or int4wo. Not part of the tests: it needs tools/requirements.txt. For each folder:
 
 1. torchao's unflatten_tensor_state_dict rebuilds every packed weight from its parts;
 2. its codes, scales and zero points are those that torchao itself makes of the plain bf16 weight, bit for bit, and so

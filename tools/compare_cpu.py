@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--schemes", default="f32,bf16,int8dq,fp8dqrow,fp8dq,int4wo,sparse24-int8dq")
+    parser.add_argument("--schemes", default="f32,bf16,int8dq,fp8dqrow,fp8dq,int8wo,int4wo,sparse24-int8dq")
     args = parser.parse_args()
     rows = [("diffusers", d, diffusers_row) for d in ("f32", "bf16")] + [("fluxq", s, fluxq_row) for s in args.schemes.split(",")]
     gathered = {}

@@ -14,7 +14,7 @@ TEST(Schemes, TextJsonAndTheDocumentTellOfTheSameOnes) {
   const std::string text = run_fluxq({"schemes"}).out;
   const std::string document = read_bytes(FLUXQ_SOURCE_DIR "/docs/schemes.md");
   const Json json = parse_json(run_fluxq({"schemes", "--json"}).out, "schemes");
-  ASSERT_GE(json["schemes"].size(), 7u);
+  ASSERT_GE(json["schemes"].size(), 8u);
   for (const Json& scheme : json["schemes"]) {
     const std::string name = scheme["name"];
     EXPECT_THAT(text, HasSubstr(name + ": "));
