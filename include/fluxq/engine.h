@@ -49,8 +49,8 @@ struct EngineOptions {
   /// the CPU.
   std::string device = "auto";
   int threads = 0;  ///< of the CPU; 0: one per core
-  /// Keep only the weights of one phase on the device: the text encoders, then the transformer,
-  /// then the VAE. Less memory, and each picture waits for weights to be loaded.
+  /// Keep only the weights of one phase on the device: text encoders, conditioning, steps, VAE.
+  /// Less memory, and each call of generate() loads all of them anew, even where all would fit.
   bool low_memory = false;
   /// The largest request to come: one that does not fit is refused before anything is loaded.
   std::optional<GenerateOptions> largest = {};

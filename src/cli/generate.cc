@@ -228,8 +228,9 @@ void add_generate(CLI::App& app, Session& session) {
           ->add_option("--device", engine.device,
                        "auto (the GPU where there is one), cpu or cuda; with --like the picture's")
           ->capture_default_str();
-  command->add_flag("--low-memory", engine.low_memory,
-                    "Keep the weights of one phase at a time on the device; slower");
+  command->add_flag(
+      "--low-memory", engine.low_memory,
+      "Keep the weights of one phase at a time on the device; each prompt loads all anew");
   command->add_flag("--plan", options->plan,
                     "Only show what memory this would need and what would fit");
   command->add_option("--dump", generate.dump,
