@@ -24,7 +24,8 @@ struct Load {
   int calls;             ///< given one after another between two looks at the clock
 };
 constexpr Load kCpu = {.rows = 1024, .side = 2048, .buffer_bytes = 256 << 20, .calls = 1};
-constexpr Load kGpu = {.rows = 8192, .side = 8192, .buffer_bytes = int64_t{1} << 31, .calls = 10};
+// Weights of FLUX's sizes, which an L2 cache holds: products of larger ones measure memory too.
+constexpr Load kGpu = {.rows = 8192, .side = 4096, .buffer_bytes = int64_t{1} << 31, .calls = 40};
 
 /// The scheme whose product stands for a type of operands.
 struct Product {
