@@ -200,9 +200,12 @@ TEST(LowMemory, KeepsOnePhaseAndDrawsTheSame) {
   EXPECT_TRUE(parts.enter(Phase::decode, progress, cancel));
   EXPECT_EQ(parts.loaded_bytes(), bytes("vae"));
   parts.leave();
+  EXPECT_EQ(parts.loaded_bytes(), 0);
   const size_t layers = parts.coverage().size();
   EXPECT_TRUE(parts.enter(Phase::text, progress, cancel));
   EXPECT_EQ(parts.coverage().size(), layers);  // once each
+  parts.leave();                               // in the middle of a run
+  EXPECT_EQ(parts.loaded_bytes(), 0);
 }
 
 }  // namespace
