@@ -98,9 +98,10 @@ Check check_gpu_memory(const MachineFacts& facts, const CudaDevice& device) {
               .details = {{"bytes", device.memory_bytes}}};
   std::string too_large;
   for (const SchemeNeed& need : facts.model.needs)
-    if (!need.host_only && need.low_bytes > usable_bytes)
-      too_large += fmt::format("{}{} ({})", too_large.empty() ? "" : ", ", need.scheme,
-                               gigabytes(static_cast<double>(need.low_bytes + kGpuReserveBytes)));
+    if (!need.host_only && need.gpu.low_bytes > usable_bytes)
+      too_large +=
+          fmt::format("{}{} ({})", too_large.empty() ? "" : ", ", need.scheme,
+                      gigabytes(static_cast<double>(need.gpu.low_bytes + kGpuReserveBytes)));
   if (!schemes.empty()) check.text += fmt::format(": {} fits with {}", facts.model.name, schemes);
   if (!too_large.empty()) check.text += fmt::format("; it does not fit with {}", too_large);
   if (schemes.empty() || device.memory_bytes < kPlannedGpuBytes) {

@@ -54,8 +54,8 @@ Check check_memory(const HostFacts& host, const ModelFacts& model) {
               .details = {{"free_bytes", host.free_bytes}, {"bytes", host.memory_bytes}}};
   Json needs = Json::object(), low_needs = Json::object();
   for (const SchemeNeed& need : model.needs) {
-    needs[need.scheme] = need.bytes;
-    low_needs[need.scheme] = need.low_bytes;
+    needs[need.scheme] = need.cpu.bytes;
+    low_needs[need.scheme] = need.cpu.low_bytes;
   }
   check.details["model_needs_bytes"] = std::move(needs);
   check.details["model_needs_low_memory_bytes"] = std::move(low_needs);
@@ -66,12 +66,13 @@ Check check_memory(const HostFacts& host, const ModelFacts& model) {
   } else if (schemes.empty()) {
     const auto least = std::min_element(
         model.needs.begin(), model.needs.end(),
-        [](const SchemeNeed& a, const SchemeNeed& b) { return a.low_bytes < b.low_bytes; });
+        [](const SchemeNeed& a, const SchemeNeed& b) { return a.cpu.low_bytes < b.cpu.low_bytes; });
     check.health = Health::warning;
     check.text += fmt::format(": too little for {} on the CPU", model.name);
     if (least != model.needs.end())
-      check.advice = fmt::format("it needs {} with {} and --low-memory; the bundled model works",
-                                 gigabytes(static_cast<double>(least->low_bytes)), least->scheme);
+      check.advice =
+          fmt::format("it needs {} with {} and --low-memory; the bundled model works",
+                      gigabytes(static_cast<double>(least->cpu.low_bytes)), least->scheme);
   } else {
     check.text += fmt::format("; {} fits on the CPU with {}", model.name, schemes);
   }

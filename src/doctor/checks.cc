@@ -65,9 +65,9 @@ std::string fitting_schemes(const ModelFacts& model, int64_t bytes, bool on_gpu)
   std::vector<std::string> always, by_phase;
   for (const SchemeNeed& need : model.needs) {
     if (on_gpu && need.host_only) continue;
-    if (need.bytes <= bytes)
+    if (need.on(on_gpu).bytes <= bytes)
       always.push_back(need.scheme);
-    else if (need.low_bytes <= bytes)
+    else if (need.on(on_gpu).low_bytes <= bytes)
       by_phase.push_back(need.scheme);
   }
   std::string text = fmt::format("{}", fmt::join(always, ", "));

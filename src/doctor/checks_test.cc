@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -49,9 +50,10 @@ MachineFacts good_machine() {
   facts.model.name = "org/model";
   facts.model.path = "/cache/org/model";
   facts.model.download_bytes = 34'000'000'000;
-  facts.model.needs = {{"f32", 70'000'000'000, 48'000'000'000, true},
-                       {"bf16", 35'000'000'000, 24'000'000'000, false},
-                       {"int8dq", 23'000'000'000, 12'000'000'000, false}};
+  facts.model.needs = {
+      {"f32", {70'000'000'000, 48'000'000'000}, {70'000'000'000, 48'000'000'000}, true},
+      {"bf16", {35'000'000'000, 24'000'000'000}, {35'000'000'000, 24'000'000'000}, false},
+      {"int8dq", {23'000'000'000, 12'000'000'000}, {23'000'000'000, 12'000'000'000}, false}};
   facts.hub.cache = "/cache";
   facts.hub.models = 1;
   facts.hub.token_origin = "HF_TOKEN";
@@ -171,6 +173,18 @@ TEST(DoctorTest, SchemesAreNamedByWhatTheyTake) {
             "bf16, int8dq, and f32 with --low-memory");
 }
 
+TEST(DoctorTest, AMachineIsHeldToWhatItsOwnDeviceKeeps) {
+  MachineFacts facts = good_machine();
+  facts.model.needs = {
+      {"int4wo", {34'000'000'000, 18'000'000'000}, {22'000'000'000, 10'000'000'000}, false}};
+  facts.host.free_bytes = facts.driver.gpus[0].device.memory_bytes = 25'000'000'000;
+  const Diagnosis diagnosis = diagnose(facts);
+  EXPECT_THAT(find(diagnosis, "memory").text,
+              HasSubstr("on the CPU with int4wo with --low-memory"));
+  EXPECT_EQ(find(diagnosis, "memory").details["model_needs_bytes"]["int4wo"], 34'000'000'000);
+  EXPECT_THAT(find(diagnosis, "GPU memory").text, EndsWith("fits with int4wo"));
+}
+
 TEST(DoctorTest, FetchIsAdvisedOnlyForWhatTheHubMayHave) {
   MachineFacts facts = good_machine();
   EXPECT_THAT(find(diagnose(facts), "Hugging Face token").text, HasSubstr("--online asks"));
@@ -248,10 +262,16 @@ TEST(ModelFactsTest, FluxNeedsFollowFromItsArchitecture) {
   EXPECT_EQ(facts.needs[0].scheme, "f32");
   EXPECT_TRUE(facts.needs[0].host_only);
   EXPECT_EQ(facts.needs[1].scheme, "bf16");
-  EXPECT_NEAR(static_cast<double>(facts.needs[1].bytes), 34.5e9, 1.5e9);
+  EXPECT_NEAR(static_cast<double>(facts.needs[1].gpu.bytes), 34.5e9, 1.5e9);
   // Its largest phase is the transformer's, without the 3.3 billion parameters of the modulation,
   // which is a phase of its own.
-  EXPECT_NEAR(static_cast<double>(facts.needs[1].low_bytes), 17.8e9, 1e9);
+  EXPECT_NEAR(static_cast<double>(facts.needs[1].gpu.low_bytes), 17.8e9, 1e9);
+  // The CPU expands the four bits of int4wo to those of bf16, a GPU keeps them.
+  const auto int4wo = std::ranges::find(facts.needs, "int4wo", &SchemeNeed::scheme);
+  ASSERT_NE(int4wo, facts.needs.end());
+  EXPECT_EQ(int4wo->cpu.bytes, facts.needs[1].cpu.bytes);
+  EXPECT_LT(int4wo->gpu.bytes, 24'000'000'000);
+  EXPECT_GT(int4wo->cpu.bytes, 33'000'000'000);
 }
 
 TEST(ModelFactsTest, TheBundledModelIsHere) {

@@ -57,10 +57,14 @@ struct DiskFacts {
 
 /// What one scheme takes for one picture of the model at its default size.
 struct SchemeNeed {
+  struct Memory {
+    int64_t bytes = 0;
+    int64_t low_bytes = 0;  ///< with --low-memory
+  };
   std::string scheme;
-  int64_t bytes = 0;
-  int64_t low_bytes = 0;   ///< with --low-memory
+  Memory cpu, gpu;
   bool host_only = false;  ///< f32, the reference
+  const Memory& on(bool is_gpu) const { return is_gpu ? gpu : cpu; }
 };
 
 /// The model that the machine is meant for.

@@ -13,7 +13,7 @@ namespace {
 void compute_needs(ModelFacts& facts, const ModelFolder& model) {
   for (const auto& [part, plan] : weight_plans(model))
     facts.download_bytes += static_cast<uint64_t>(plan.parameters() * dtype_bytes(DType::bf16));
-  // As planned for the CPU, which every machine has: a GPU needs about as much.
+  // Both as planned for the CPU, which every machine has: a GPU's activations take about as much.
   const std::unique_ptr<Kernels> kernels = make_cpu_kernels(1);
   const MemoryRequest always = {.width = model.defaults.width,
                                 .height = model.defaults.height,
@@ -22,12 +22,15 @@ void compute_needs(ModelFacts& facts, const ModelFolder& model) {
   MemoryRequest by_phase = always;
   by_phase.residency = Residency::by_phase;
   for (const Scheme* scheme : all_schemes()) {
-    const auto need = [&](const MemoryRequest& request) {
-      return plan_memory(model, Recipe::standard(*scheme), request, *kernels).needed_bytes();
+    const Recipe recipe = Recipe::standard(*scheme);
+    const auto need = [&](WeightForm form) {
+      return SchemeNeed::Memory{
+          .bytes = plan_memory(model, recipe, always, *kernels, form).needed_bytes(),
+          .low_bytes = plan_memory(model, recipe, by_phase, *kernels, form).needed_bytes()};
     };
     facts.needs.push_back({.scheme = scheme->info().name,
-                           .bytes = need(always),
-                           .low_bytes = need(by_phase),
+                           .cpu = need(WeightForm::loaded),
+                           .gpu = need(WeightForm::packed),
                            .host_only = scheme->stream() == DType::f32});
   }
 }

@@ -47,7 +47,8 @@ int64_t layout_bytes(const Scheme& scheme, int64_t out, int64_t in) {
 
 std::vector<Linear> WeightPlan::split_linear(const std::string& name, int64_t out,
                                              std::span<const int64_t> columns, bool bias) {
-  entries_.push_back({Entry::Kind::linear, name, {out, sum(columns)}, bias});
+  entries_.push_back(
+      {Entry::Kind::linear, name, {out, sum(columns)}, bias, {columns.begin(), columns.end()}});
   return std::vector<Linear>(columns.size());
 }
 
@@ -91,7 +92,8 @@ int64_t WeightPlan::parameters() const {
   return count;
 }
 
-int64_t WeightPlan::bytes(std::string_view part, const Recipe& recipe) const {
+int64_t WeightPlan::bytes(std::string_view part, const Recipe& recipe,
+                          DeviceSchemes* schemes) const {
   const int64_t element = dtype_bytes(recipe.stream());
   int64_t bytes = 0;
   for (const Entry& entry : entries_) {
@@ -102,7 +104,10 @@ int64_t WeightPlan::bytes(std::string_view part, const Recipe& recipe) const {
     }
     const int64_t out = entry.shape[0], in = entry.shape[1];
     const std::string layer = fmt::format("{}.{}", part, entry.name);
-    bytes += layout_bytes(*choose_scheme(recipe, layer, out, in).scheme, out, in);
+    const Scheme& scheme = *choose_scheme(recipe, layer, out, in).scheme;
+    const int64_t packed = layout_bytes(scheme, out, in);
+    bytes +=
+        schemes ? schemes->on_device(scheme)->loaded_bytes(out, entry.columns, packed) : packed;
   }
   return bytes;
 }

@@ -18,6 +18,8 @@
 
 namespace fluxq {
 
+class DeviceSchemes;
+
 /// What a model asks for. Names are those of the checkpoint's part.
 class WeightSource {
  public:
@@ -51,6 +53,7 @@ class WeightPlan final : public WeightSource {
     std::string name;  ///< of the layer or the tensor
     Shape shape;       ///< of the weight or the tensor
     bool bias;
+    std::vector<int64_t> columns = {};  ///< of a linear layer, as in split_linear()
   };
 
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
@@ -67,8 +70,10 @@ class WeightPlan final : public WeightSource {
   /// "part.name" of each linear layer: what a recipe's patterns match.
   std::vector<std::string> layers(std::string_view part) const;
   int64_t parameters() const;
-  /// Bytes of the weights as `recipe` stores them. On a device they may take somewhat more.
-  int64_t bytes(std::string_view part, const Recipe& recipe) const;
+  /// Bytes of the weights as `recipe` stores them or, with `schemes`, as linear layers lie on that
+  /// device once loaded. Convolutions may take somewhat more there.
+  int64_t bytes(std::string_view part, const Recipe& recipe,
+                DeviceSchemes* schemes = nullptr) const;
 
  private:
   std::vector<Entry> entries_;

@@ -216,7 +216,8 @@ int64_t MemoryPlan::needed_bytes() const {
 }
 
 MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const MemoryRequest& request,
-                       Kernels& kernels) {
+                       Kernels& kernels, WeightForm form) {
+  DeviceSchemes schemes(kernels);
   const Activations activations(model, recipe, request, kernels);
   const bool by_phase = request.residency == Residency::by_phase;
   MemoryPlan plan;
@@ -227,7 +228,9 @@ MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const Mem
     if (!by_phase || phase != Phase::decode)
       plan.block_bytes = std::max(plan.block_bytes, planned.activation_bytes());
     for (const auto& [part, weights] : by_phase ? weights_of(model, phase) : weight_plans(model)) {
-      planned.weights.push_back({part + " weights", weights.bytes(part, recipe)});
+      planned.weights.push_back(
+          {part + " weights",
+           weights.bytes(part, recipe, form == WeightForm::loaded ? &schemes : nullptr)});
       if (by_phase)
         planned.loading_bytes =
             std::max(planned.loading_bytes, largest_layer_bytes(weights, recipe));

@@ -22,6 +22,12 @@ std::string_view phase_name(Phase phase);
 /// When weights are on the device: all of them always, or those of a phase while it lasts.
 enum class Residency : uint8_t { always, by_phase };
 
+/// Which bytes of weights a plan counts.
+enum class WeightForm : uint8_t {
+  loaded,  ///< as the schemes' kernels keep them on the device
+  packed,  ///< as schemes store them, and as GPUs keep them: for a GPU that is not at hand
+};
+
 /// What decides about memory besides model and recipe.
 struct MemoryRequest {
   int64_t batch = 1;
@@ -57,7 +63,7 @@ struct MemoryPlan {
 
 /// `kernels`: of the device that will run it. Error(unsupported) of Scheme::on().
 MemoryPlan plan_memory(const ModelFolder& model, const Recipe& recipe, const MemoryRequest& request,
-                       Kernels& kernels);
+                       Kernels& kernels, WeightForm form = WeightForm::loaded);
 
 /// The largest batch of otherwise the same request whose plan needs at most `available_bytes`; 0 if
 /// there is none.

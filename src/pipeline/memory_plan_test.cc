@@ -16,7 +16,6 @@ ModelFolder read(const std::string& name) {
 }
 
 constexpr int64_t kMegabyte = int64_t{1} << 20;
-constexpr int64_t kTooLittle = int64_t{19} * 1000 * 1000 * 1000;
 
 MemoryRequest flux_request(int64_t batch, Residency residency = Residency::always) {
   return {.batch = batch,
@@ -29,19 +28,22 @@ MemoryRequest flux_request(int64_t batch, Residency residency = Residency::alway
 
 class MemoryPlanTest : public ::testing::Test {
  protected:
-  MemoryPlan plan(const char* scheme, const MemoryRequest& request) {
-    return plan_memory(schnell_, Recipe::standard(find_scheme(scheme)), request, *kernels_);
+  MemoryPlan plan(std::string_view scheme, const MemoryRequest& request,
+                  WeightForm form = WeightForm::loaded) {
+    return plan_memory(schnell_, Recipe::standard(find_scheme(scheme)), request, *kernels_, form);
   }
   ModelFolder schnell_ = read("synthetic/flux-schnell");
   std::unique_ptr<Kernels> kernels_ = make_cpu_kernels(2);
 };
 
 TEST_F(MemoryPlanTest, KnowsFluxesWeights) {
-  const MemoryPlan bf16 = plan("bf16", flux_request(1));
+  constexpr WeightForm kPacked = WeightForm::packed;
+  const MemoryPlan bf16 = plan("bf16", flux_request(1), kPacked);
   // Two bytes for each parameter of the four parts.
   EXPECT_EQ(bf16.weight_bytes(), 2 * (11'891'178'560 + 4'762'310'656 + 123'060'480 + 49'545'475));
-  EXPECT_LT(plan("int8dq", flux_request(1)).weight_bytes(), bf16.weight_bytes() - 8'000'000'000);
-  const MemoryPlan low = plan("bf16", flux_request(1, Residency::by_phase));
+  EXPECT_LT(plan("int8dq", flux_request(1), kPacked).weight_bytes(),
+            bf16.weight_bytes() - 8'000'000'000);
+  const MemoryPlan low = plan("bf16", flux_request(1, Residency::by_phase), kPacked);
   EXPECT_EQ(low.of(Phase::condition).weight_bytes() + low.of(Phase::denoise).weight_bytes(),
             2 * 11'891'178'560);
   EXPECT_EQ(low.of(Phase::text).weight_bytes(), 2 * (4'762'310'656 + 123'060'480));
@@ -66,11 +68,33 @@ TEST_F(MemoryPlanTest, WhatDoesNotFitIsRefusedWithWhatWould) {
   const MemoryRequest request = flux_request(4);
   const MemoryPlan needed = plan("bf16", request);
   EXPECT_NO_THROW(check_fits(needed, schnell_, recipe, request, *kernels_, needed.needed_bytes()));
+  // The schemes that this processor keeps smaller than bf16 are offered, and no others; where
+  // memory is for one phase of the smallest only, that one.
+  const int64_t too_little = needed.needed_bytes() - 1;
+  const Scheme* smallest = &recipe.main();
+  const auto low_bytes = [&](const Scheme& scheme) {
+    return plan(scheme.info().name, flux_request(4, Residency::by_phase)).needed_bytes();
+  };
+  for (const Scheme* scheme : all_schemes()) {
+    if (scheme == &recipe.main() || scheme->stream() != recipe.stream()) continue;
+    const std::string& name = scheme->info().name;
+    const bool fits = plan(name, request).needed_bytes() <= too_little;
+    const std::string offer = fmt::format("--scheme {} (", name);
+    try {
+      check_fits(needed, schnell_, recipe, request, *kernels_, too_little);
+      ADD_FAILURE() << "fits";
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string_view(error.what()).find(offer) != std::string_view::npos, fits)
+          << name << ": " << error.what();
+    }
+    if (low_bytes(*scheme) < low_bytes(*smallest)) smallest = scheme;
+  }
   EXPECT_FLUXQ_ERROR(
-      check_fits(needed, schnell_, recipe, request, *kernels_, needed.needed_bytes() - 1),
-      out_of_memory_host, "What would fit: --scheme fp8dqrow (");
-  EXPECT_FLUXQ_ERROR(check_fits(needed, schnell_, recipe, request, *kernels_, kTooLittle),
-                     out_of_memory_host, "What would fit: --scheme fp8dqrow --low-memory (");
+      check_fits(needed, schnell_, recipe, request, *kernels_, low_bytes(*smallest)),
+      out_of_memory_host,
+      smallest == &recipe.main()
+          ? "What would fit: --low-memory ("
+          : fmt::format("What would fit: --scheme {} --low-memory (", smallest->info().name));
   EXPECT_FLUXQ_ERROR(check_fits(needed, schnell_, recipe, request, *kernels_, kMegabyte),
                      out_of_memory_host, "No scheme and no batch of this size would fit");
   const auto low = plan("bf16", flux_request(4, Residency::by_phase)).needed_bytes();
@@ -85,6 +109,27 @@ TEST_F(MemoryPlanTest, TheLargestBatchFitsAndTheNextOneDoesNot) {
   EXPECT_EQ(largest_batch(schnell_, recipe, flux_request(1), *kernels_, 1), 0);
   const std::string table = memory_table(schnell_, recipe, flux_request(1), *kernels_);
   EXPECT_THAT(table, HasSubstr("synthetic:flux-schnell in int8dq (default recipe) on cpu"));
+}
+
+// Also the schemes that the CPU expands. Not the vae's convolutions, which are planned as stored.
+TEST(LoadedWeights, AreWhatWasPlanned) {
+  Progress progress;
+  const CancelToken cancel;
+  const std::unique_ptr<Kernels> kernels = make_cpu_kernels(2);
+  const ModelFolder model =
+      read_model_folder(std::filesystem::path(FLUXQ_SOURCE_DIR) / "models/emoji-flux", progress);
+  for (const Scheme* scheme : all_schemes()) {
+    SCOPED_TRACE(scheme->info().name);
+    const Recipe recipe = Recipe::standard(*scheme);
+    const MemoryPlan plan =
+        plan_memory(model, recipe, {.width = 64, .height = 64, .text_tokens = 16}, *kernels);
+    const ModelParts parts(model, recipe, *kernels, Residency::always, progress, cancel);
+    std::map<std::string, int64_t> loaded, planned;
+    for (const auto& [part, bytes] : parts.part_bytes()) loaded[part + " weights"] = bytes;
+    for (const auto& [name, bytes] : plan.of(Phase::denoise).weights) planned[name] = bytes;
+    for (auto* parts_bytes : {&loaded, &planned}) EXPECT_EQ(parts_bytes->erase("vae weights"), 1u);
+    EXPECT_EQ(planned, loaded);
+  }
 }
 
 // Counts what is allocated beside the arena.
@@ -155,9 +200,12 @@ TEST(LowMemory, KeepsOnePhaseAndDrawsTheSame) {
   EXPECT_TRUE(parts.enter(Phase::decode, progress, cancel));
   EXPECT_EQ(parts.loaded_bytes(), bytes("vae"));
   parts.leave();
+  EXPECT_EQ(parts.loaded_bytes(), 0);
   const size_t layers = parts.coverage().size();
   EXPECT_TRUE(parts.enter(Phase::text, progress, cancel));
   EXPECT_EQ(parts.coverage().size(), layers);  // once each
+  parts.leave();                               // in the middle of a run
+  EXPECT_EQ(parts.loaded_bytes(), 0);
 }
 
 }  // namespace

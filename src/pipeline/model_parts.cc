@@ -50,7 +50,7 @@ bool ModelParts::enter(Phase phase, Progress& progress, const CancelToken& cance
 }
 
 void ModelParts::leave() {
-  if (residency_ == Residency::by_phase) vae_.reset();
+  if (residency_ == Residency::by_phase) keep_only({});
 }
 
 int64_t ModelParts::loaded_bytes() const {
@@ -66,7 +66,7 @@ int64_t ModelParts::loaded_bytes() const {
   return bytes;
 }
 
-void ModelParts::keep_only(Phase phase) {
+void ModelParts::keep_only(std::optional<Phase> phase) {
   if (phase != Phase::text) {
     clip_.reset();
     t5_.reset();

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class ModelParts {
   /// Loads what `phase` works with, if it is not there; under Residency::by_phase all else goes
   /// first. True if something was loaded.
   bool enter(Phase phase, Progress& progress, const CancelToken& cancel);
-  /// The last phase is over.
+  /// A run is over, or was left in any phase: under Residency::by_phase all parts go.
   void leave();
 
   const ClipTextEncoder& clip() const { return *clip_; }
@@ -47,7 +48,7 @@ class ModelParts {
   template <typename Part, typename Config, typename... More>
   bool load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
             Progress& progress, const CancelToken& cancel, More... more);
-  void keep_only(Phase phase);
+  void keep_only(std::optional<Phase> phase);
 
   const ModelFolder& model_;
   const Recipe& recipe_;

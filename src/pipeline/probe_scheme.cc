@@ -1,6 +1,9 @@
 #include "pipeline/probe_scheme.h"
 
 #include <cmath>
+#include <numeric>
+
+#include "models/weights.h"
 
 namespace fluxq {
 namespace {
@@ -44,6 +47,12 @@ class ProbeKernels final : public SchemeKernels {
   std::string kernel_name() const override { return baseline_->kernel_name(); }
   FusedParts fused() const override { return baseline_->fused(); }
 
+  int64_t loaded_bytes(int64_t out, std::span<const int64_t> columns,
+                       int64_t /*packed_bytes*/) const override {
+    const int64_t in = std::accumulate(columns.begin(), columns.end(), int64_t{0});
+    return baseline_->loaded_bytes(out, columns, layout_bytes(scheme_.baseline_, out, in)) +
+           studied_->loaded_bytes(out, columns, layout_bytes(scheme_.studied_, out, in));
+  }
   std::shared_ptr<DeviceWeight> load(const PackedWeight& packed, int64_t in_begin,
                                      int64_t in_count) override {
     const ProbeScheme::Halves halves = scheme_.halves(packed);

@@ -197,8 +197,8 @@ void TextToImage::forget_other_recordings(const Request& request) {
 void TextToImage::reserve(const MemoryRequest& request) {
   Arena& arena = kernels_.arena();
   const MemoryPlan plan = plan_memory(model_, recipe_, request, kernels_);
-  const int64_t weights_there =
-      residency_ == Residency::always ? plan.weight_bytes() : parts_->loaded_bytes();
+  parts_->leave();  // what a failed run left, by phase
+  const int64_t weights_there = residency_ == Residency::always ? plan.weight_bytes() : 0;
   check_fits(plan, model_, recipe_, request, kernels_,
              kernels_.free_bytes() + arena.reserved_bytes() + weights_there);
   // By phase, decoding takes its own blocks beside it, which go here when the next run begins.

@@ -92,6 +92,12 @@ class SchemeKernels {
   virtual std::optional<PackedWeight> pack(const Tensor& /*weight*/, std::string_view /*name*/) {
     return std::nullopt;
   }
+  /// What load() of a weight [out, sum of `columns`], once for each of `columns`, leaves on the
+  /// device, where the packed weight has `packed_bytes`.
+  virtual int64_t loaded_bytes(int64_t /*out*/, std::span<const int64_t> /*columns*/,
+                               int64_t packed_bytes) const {
+    return packed_bytes;
+  }
   /// Columns [in_begin, in_begin + in_count) of the weight (a layer whose input lies in two buffers
   /// is two of these). Parts on the device may be kept, not copied.
   virtual std::shared_ptr<DeviceWeight> load(const PackedWeight& weight, int64_t in_begin,

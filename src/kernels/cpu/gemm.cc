@@ -41,8 +41,18 @@ void widen_any(const void* values, DType dtype, int64_t count, float* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = static_cast<const int8_t*>(values)[i];
 }
 
+int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 struct Panels final : GemmWeight {
-  GemmType run_type = GemmType::f32;
+  Panels(GemmType stored_type, int64_t out_count, int64_t in_count)
+      : run_type(runs_as(stored_type)) {
+    type = stored_type;
+    out = out_count;
+    in = in_count;
+    const bool in_chunks = type == GemmType::s8 && run_type == GemmType::f32;
+    chunk = in_chunks ? std::min(in, kExactInF32) : in;
+  }
+  GemmType run_type;
   int64_t chunk = 0;  // columns of `in` to a product: all, but for s8 in f32
   Tensor storage;
   std::vector<dnnl::memory> parts;  // [panel][chunk]
@@ -54,9 +64,10 @@ struct Panels final : GemmWeight {
   const Matmul& product(int64_t panel, int64_t c) const {
     return Matmul::of(run_type, cpu::kTileHeights[0], panel_cols(panel), chunk_in(c));
   }
+  int64_t part_bytes(int64_t panel, int64_t c) const {
+    return aligned(product(panel, c).weight_bytes());
+  }
 };
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 void arrange_part(const Panels& panels, const Rows& weight, int64_t panel, int64_t c) {
   const Matmul& product = panels.product(panel, c);
@@ -166,23 +177,26 @@ class Product {
 
 }  // namespace
 
+int64_t arranged_bytes(GemmType type, int64_t out, int64_t in) {
+  const Panels panels(type, out, in);
+  const int64_t last_panel = panels.panels() - 1, last_chunk = panels.chunks() - 1;
+  // All but the last are alike.
+  const auto of_chunk = [&](int64_t c) {
+    return last_panel * panels.part_bytes(0, c) + panels.part_bytes(last_panel, c);
+  };
+  return last_chunk * of_chunk(0) + of_chunk(last_chunk);
+}
+
 std::shared_ptr<GemmWeight> arrange_weight(CpuKernels& kernels, GemmType type, const Rows& weight) {
   if (weight.batch != 1 || weight.dtype != stored_as(type))
     fail(ErrorCode::internal, "a weight to arrange: expected one matrix of {}, got {} of {}",
          dtype_name(stored_as(type)), weight.batch, dtype_name(weight.dtype));
-  auto panels = std::make_shared<Panels>();
-  panels->type = type;
-  panels->run_type = runs_as(type);
-  panels->out = weight.rows;
-  panels->in = weight.cols;
-  const bool in_chunks = type == GemmType::s8 && panels->run_type == GemmType::f32;
-  panels->chunk = in_chunks ? std::min(weight.cols, kExactInF32) : weight.cols;
-
+  auto panels = std::make_shared<Panels>(type, weight.rows, weight.cols);
   std::vector<int64_t> offsets;
   for (int64_t panel = 0; panel < panels->panels(); ++panel)
     for (int64_t c = 0; c < panels->chunks(); ++c) {
       offsets.push_back(panels->bytes);
-      panels->bytes += aligned(panels->product(panel, c).weight_bytes());
+      panels->bytes += panels->part_bytes(panel, c);
     }
   panels->storage = kernels.allocate(DType::u8, {panels->bytes});
   for (int64_t panel = 0; panel < panels->panels(); ++panel)

@@ -26,6 +26,9 @@ class GemmWeight {
   int64_t bytes = 0;  ///< resident
 };
 
+/// GemmWeight::bytes of a weight [out, in] here.
+int64_t arranged_bytes(GemmType type, int64_t out, int64_t in);
+
 /// `weight`: host matrix [out, in] of f32, bf16 or i8 as `type` says (a window into a wider matrix
 /// is fine).
 std::shared_ptr<GemmWeight> arrange_weight(CpuKernels& kernels, GemmType type, const Rows& weight);

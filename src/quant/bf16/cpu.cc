@@ -6,7 +6,7 @@ namespace {
 
 class Bf16Cpu final : public CpuGemmScheme {
  public:
-  explicit Bf16Cpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16) {}
+  explicit Bf16Cpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16, WeightScale::none) {}
   Prepared prepare(const Producer& input) override {
     return prepare_as_is(kernels_, input, DType::bf16);
   }

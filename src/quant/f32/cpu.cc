@@ -6,7 +6,7 @@ namespace {
 
 class F32Cpu final : public CpuGemmScheme {
  public:
-  explicit F32Cpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::f32) {}
+  explicit F32Cpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::f32, WeightScale::none) {}
   Prepared prepare(const Producer& input) override {
     return prepare_as_is(kernels_, input, DType::f32);
   }

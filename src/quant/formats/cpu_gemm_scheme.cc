@@ -16,8 +16,17 @@ CpuKernels& cpu_of(Kernels& kernels) {
 
 }  // namespace
 
-CpuGemmScheme::CpuGemmScheme(Kernels& kernels, GemmType type)
-    : kernels_(cpu_of(kernels)), type_(type) {}
+CpuGemmScheme::CpuGemmScheme(Kernels& kernels, GemmType type, WeightScale scale)
+    : kernels_(cpu_of(kernels)), type_(type), scale_(scale) {}
+
+int64_t CpuGemmScheme::loaded_bytes(int64_t out, std::span<const int64_t> columns,
+                                    int64_t /*packed_bytes*/) const {
+  const int64_t scale_bytes =
+      scale_ == WeightScale::none ? 0 : out * static_cast<int64_t>(sizeof(float));
+  int64_t bytes = 0;
+  for (const int64_t in : columns) bytes += arranged_bytes(type_, out, in) + scale_bytes;
+  return bytes;
+}
 
 std::shared_ptr<DeviceWeight> CpuGemmScheme::load(const PackedWeight& weight, int64_t in_begin,
                                                   int64_t in_count) {

@@ -15,13 +15,18 @@
 
 namespace fluxq {
 
+/// What an expanded weight keeps beside its values: nothing, or one f32 for each output channel.
+enum class WeightScale : uint8_t { none, per_channel };
+
 class CpuGemmScheme : public SchemeKernels {
  public:
   /// Error(internal) if `kernels` are not the CPU's.
-  CpuGemmScheme(Kernels& kernels, GemmType type);
+  CpuGemmScheme(Kernels& kernels, GemmType type, WeightScale scale);
 
   std::string kernel_name() const override { return gemm_kernel_name(type_); }
   FusedParts fused() const override { return {true, true, true, true}; }
+  int64_t loaded_bytes(int64_t out, std::span<const int64_t> columns,
+                       int64_t packed_bytes) const override;
   std::shared_ptr<DeviceWeight> load(const PackedWeight& weight, int64_t in_begin,
                                      int64_t in_count) override;
   void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
@@ -33,7 +38,7 @@ class CpuGemmScheme : public SchemeKernels {
   /// W = diag(scale) * values.
   struct Expanded {
     Tensor values;             ///< [out, in] of the gemm's type
-    std::vector<float> scale;  ///< [out], or empty for ones
+    std::vector<float> scale;  ///< [out], or empty for ones: as WeightScale says
   };
   virtual Expanded expand(const PackedWeight& weight) const = 0;
 
@@ -41,6 +46,7 @@ class CpuGemmScheme : public SchemeKernels {
 
  private:
   GemmType type_;
+  WeightScale scale_;
 };
 
 /// prepare() of a scheme with one scale per token: quantize(x, count, codes) fills a row's codes

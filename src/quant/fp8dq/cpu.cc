@@ -10,7 +10,8 @@ namespace {
 
 class Fp8DqCpu final : public CpuGemmScheme {
  public:
-  explicit Fp8DqCpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16) {}
+  explicit Fp8DqCpu(Kernels& kernels)
+      : CpuGemmScheme(kernels, GemmType::bf16, WeightScale::per_channel) {}
   Prepared prepare(const Producer& input) override;
 
  private:

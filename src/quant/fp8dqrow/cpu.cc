@@ -9,7 +9,8 @@ namespace {
 
 class Fp8DqRowCpu final : public CpuGemmScheme {
  public:
-  explicit Fp8DqRowCpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16) {}
+  explicit Fp8DqRowCpu(Kernels& kernels)
+      : CpuGemmScheme(kernels, GemmType::bf16, WeightScale::per_channel) {}
   Prepared prepare(const Producer& input) override {
     return prepare_per_token<bf16>(kernels_, input, e4m3_quantize);
   }

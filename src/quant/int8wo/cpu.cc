@@ -8,7 +8,8 @@ namespace {
 
 class Int8WoCpu final : public CpuGemmScheme {
  public:
-  explicit Int8WoCpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::bf16) {}
+  explicit Int8WoCpu(Kernels& kernels)
+      : CpuGemmScheme(kernels, GemmType::bf16, WeightScale::none) {}
   Prepared prepare(const Producer& input) override {
     return prepare_as_is(kernels_, input, DType::bf16);
   }

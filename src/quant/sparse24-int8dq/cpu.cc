@@ -8,7 +8,8 @@ namespace {
 
 class Sparse24Int8DqCpu final : public CpuGemmScheme {
  public:
-  explicit Sparse24Int8DqCpu(Kernels& kernels) : CpuGemmScheme(kernels, GemmType::s8) {}
+  explicit Sparse24Int8DqCpu(Kernels& kernels)
+      : CpuGemmScheme(kernels, GemmType::s8, WeightScale::per_channel) {}
   Prepared prepare(const Producer& input) override {
     return prepare_per_token(kernels_, input, s8_quantize);
   }
