@@ -17,7 +17,6 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/dnn.h"
 #include "kernels/ref/ref_kernels.h"
-#include "kernels/upsampling.h"
 
 namespace fluxq {
 namespace {
@@ -357,26 +356,17 @@ class ConvRun {
 
   /// A doubled picture's convolution beside that of its four phases.
   void time_doubling() const {
+    CudaDnn& dnn = kernels_.dnn();
     const auto time = [&](const char* name, const auto& run) {
-      CudaDnn dnn(kernels_);
-      poison(kernels_, out_);
-      check([&] { run(dnn); });
+      check(run);
       print(case_.name, fmt::format("{}, {}", name, dnn.last_engine()).c_str(),
-            median_us(kernels_, [&] { run(dnn); }), flops());
+            median_us(kernels_, run), flops());
     };
+    const Tensor doubled = kernels_.upload(doubled_x());
+    const Tensor weight = kernels_.upload(channels_last(host_weight_));
     const Tensor bias = kernels_.upload(host_bias_);
-    {
-      const Tensor doubled = kernels_.upload(doubled_x());
-      const Tensor weight = kernels_.upload(channels_last(host_weight_));
-      time("doubled", [&](CudaDnn& dnn) { dnn.convolve(doubled, weight, bias, residual_, out_); });
-    }
-    const Tensor phases = kernels_.allocate(DType::bf16, {kPhases, case_.out, 2, 2, case_.in});
-    const Tensor floats = converted(host_weight_, DType::f32);
-    for (int64_t i = 0; i < kPhases; ++i)
-      kernels_.copy_to(channels_last(converted(phase_weight(floats, i / 2, i % 2), DType::bf16)),
-                       phases.slice(i, i + 1));
-    time("four phases",
-         [&](CudaDnn& dnn) { dnn.convolve_doubled(x_, phases, bias, residual_, out_); });
+    time("doubled", [&] { dnn.convolve(doubled, weight, bias, residual_, out_); });
+    time("four phases", [&] { run(); });
   }
 
   void check_in_place() const {

@@ -55,7 +55,7 @@ class CudaDnn {
   Plan& attention_plan(const Attention& args, int64_t batch, const Plan* like);
   struct ConvShape;
   Plan& convolution_plan(const ConvShape& shape, int64_t batch, const Plan* like);
-  /// out and residual from element `offset` of each picture on. False where there is no engine.
+  /// The padding is the shape's; Error(unsupported) where there is no engine.
   void convolve(const ConvShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias,
                 const Tensor& residual, const Tensor& out);
   void run(Plan& plan, const std::vector<void*>& operands);
