@@ -12,16 +12,17 @@ ModelParts::ModelParts(const ModelFolder& model, const Recipe& recipe, Kernels& 
 }
 
 template <typename Part, typename Config, typename... More>
-bool ModelParts::load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
+bool ModelParts::load(Loaded<Part>& part, const std::string& name, const Config& config,
                       Progress& progress, const CancelToken& cancel, More... more) {
-  if (made) return false;
+  if (part.made) return false;
   const std::unique_ptr<TensorSource> tensors = open_tensors(model_, name);
   WeightLoader loader(*tensors, name, recipe_, schemes_, progress, cancel);
-  made = std::make_unique<Part>(config, loader, more...);
-  if (!bytes_of_.emplace(&made, loader.resident_bytes()).second) return true;
+  part.made = std::make_unique<Part>(config, loader, more...);
+  if (part.bytes > 0) return true;
+  part.bytes = loader.resident_bytes();
   if (!part_bytes_.contains(name))  // or its files have been read for its other half
     for (const std::string& warning : tensors->warnings()) progress.warn(warning);
-  part_bytes_[name] += loader.resident_bytes();
+  part_bytes_[name] += part.bytes;
   coverage_.insert(coverage_.end(), loader.coverage().begin(), loader.coverage().end());
   quantize_ms_ += loader.pack_ms();
   return true;
@@ -56,7 +57,7 @@ void ModelParts::leave() {
 int64_t ModelParts::loaded_bytes() const {
   int64_t bytes = 0;
   const auto add = [&](const auto& part) {
-    if (part) bytes += bytes_of_.at(&part);
+    if (part.made) bytes += part.bytes;
   };
   add(clip_);
   add(t5_);
@@ -68,12 +69,12 @@ int64_t ModelParts::loaded_bytes() const {
 
 void ModelParts::keep_only(std::optional<Phase> phase) {
   if (phase != Phase::text) {
-    clip_.reset();
-    t5_.reset();
+    clip_.made.reset();
+    t5_.made.reset();
   }
-  if (phase != Phase::condition) conditioner_.reset();
-  if (phase != Phase::denoise) flux_.reset();
-  if (phase != Phase::decode) vae_.reset();
+  if (phase != Phase::condition) conditioner_.made.reset();
+  if (phase != Phase::denoise) flux_.made.reset();
+  if (phase != Phase::decode) vae_.made.reset();
 }
 
 }  // namespace fluxq

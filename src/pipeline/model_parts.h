@@ -28,12 +28,14 @@ class ModelParts {
   /// A run is over, or was left in any phase: under Residency::by_phase all parts go.
   void leave();
 
-  const ClipTextEncoder& clip() const { return *clip_; }
-  T5Encoder& t5() const { return *t5_; }
+  const ClipTextEncoder& clip() const { return *clip_.made; }
+  T5Encoder& t5() const { return *t5_.made; }
   /// For condition() and for velocity(): under Residency::by_phase each in its phase.
-  const FluxTransformer& conditioner() const { return conditioner_ ? *conditioner_ : *flux_; }
-  const FluxTransformer& flux() const { return *flux_; }
-  const VaeDecoder& vae() const { return *vae_; }
+  const FluxTransformer& conditioner() const {
+    return conditioner_.made ? *conditioner_.made : *flux_.made;
+  }
+  const FluxTransformer& flux() const { return *flux_.made; }
+  const VaeDecoder& vae() const { return *vae_.made; }
 
   /// On the device now.
   int64_t loaded_bytes() const;
@@ -44,10 +46,15 @@ class ModelParts {
   double quantize_ms() const { return quantize_ms_; }
 
  private:
+  template <typename Part>
+  struct Loaded {
+    std::unique_ptr<Part> made;
+    int64_t bytes = 0;  ///< of it, from the first time that it was made
+  };
   /// `name` of a part, `more` for its constructor.
   template <typename Part, typename Config, typename... More>
-  bool load(std::unique_ptr<Part>& made, const std::string& name, const Config& config,
-            Progress& progress, const CancelToken& cancel, More... more);
+  bool load(Loaded<Part>& part, const std::string& name, const Config& config, Progress& progress,
+            const CancelToken& cancel, More... more);
   void keep_only(std::optional<Phase> phase);
 
   const ModelFolder& model_;
@@ -55,13 +62,12 @@ class ModelParts {
   Kernels& kernels_;
   Residency residency_;
   DeviceSchemes schemes_;
-  std::unique_ptr<ClipTextEncoder> clip_;
-  std::unique_ptr<T5Encoder> t5_;
-  std::unique_ptr<FluxTransformer> conditioner_, flux_;  // the first under by_phase only
-  std::unique_ptr<VaeDecoder> vae_;
+  Loaded<ClipTextEncoder> clip_;
+  Loaded<T5Encoder> t5_;
+  Loaded<FluxTransformer> conditioner_, flux_;  // the first under by_phase only
+  Loaded<VaeDecoder> vae_;
   std::vector<LayerCoverage> coverage_;
   std::map<std::string, int64_t> part_bytes_;
-  std::map<const void*, int64_t> bytes_of_;  // of what each pointer above had loaded
   double quantize_ms_ = 0;
 };
 
