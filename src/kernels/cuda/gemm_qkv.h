@@ -23,10 +23,10 @@ constexpr int qkv_column(int place) {
   return place / 32 * 32 + place % 8 / 2 * 8 + place % 32 / 8 * 2 + place % 2;
 }
 
-/// One product y [m, 3 * heads * 128] = x [m, k] w^T with scales and bias, all rows aligned to 16
+/// One product y [m, 3 * heads * 128] = x [m, depth] w^T with scales and bias, all rows aligned to 16
 /// bytes. Device memory. Columns of vectors and results are counted as q | k | v has them.
 struct QkvProduct {
-  int m = 0, k = 0, heads = 0;
+  int m = 0, depth = 0, heads = 0;
   const void* x = nullptr;  ///< codes, or bf16
   int64_t x_stride = 0;
   const void* w = nullptr;  ///< of x's type, arranged

@@ -1,0 +1,33 @@
+/// How the codes of attention_int8.h come about, wherever they are made.
+#pragma once
+
+#include "kernels/cuda/hadamard.cuh"
+
+namespace fluxq::cuda {
+
+/// Makes hadamard_128() orthonormal: 1 / sqrt(128).
+inline constexpr float kHadamardNorm = 0.0883883476f;
+inline constexpr float kLargestCode = 127;
+
+/// The largest magnitude as bits: NaN and infinity are above all numbers.
+__device__ inline uint32_t magnitude_bits(const float (&v)[kChunk]) {
+  uint32_t bits = 0;
+#pragma unroll
+  for (int j = 0; j < kChunk; ++j) bits = max(bits, __float_as_uint(v[j]) & 0x7fffffffu);
+  return bits;
+}
+
+/// The largest code stands for `largest`; a tile of zeros has any scale.
+__device__ inline float scale_for(float largest) {
+  return largest > 0 || isnan(largest) ? largest * (1 / kLargestCode) : 1.0f;
+}
+
+__device__ inline uint2 codes_of(const float (&v)[kChunk], float inverse) {
+  uint32_t words[2] = {};
+#pragma unroll
+  for (int j = 0; j < kChunk; ++j)
+    words[j / 4] |= (static_cast<uint32_t>(__float2int_rn(v[j] * inverse)) & 0xffu) << j % 4 * 8;
+  return {words[0], words[1]};
+}
+
+}  // namespace fluxq::cuda
