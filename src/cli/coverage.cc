@@ -27,6 +27,7 @@ std::string fused_parts(const FusedParts& fused) {
   add(fused.act, "act");
   add(fused.gate, "gate");
   add(fused.residual, "residual");
+  add(fused.heads, "heads");
   return text.empty() ? "-" : text;
 }
 

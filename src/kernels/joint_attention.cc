@@ -4,6 +4,7 @@ namespace fluxq {
 
 void Kernels::joint_attention(const JointAttention& args) {
   for (const JointAttention::Stream& stream : args.streams) {
+    if (stream.normed) continue;
     qk_norm_rope(args.q.middle(stream.first, stream.count),
                  args.k.middle(stream.first, stream.count), stream.q_weight, stream.k_weight,
                  args.rope.slice(stream.first, stream.first + stream.count), args.eps);

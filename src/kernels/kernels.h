@@ -56,6 +56,8 @@ struct Producer {
   Tensor input_scale{};
 };
 
+struct JointAttention;
+
 /// What follows a matrix product acc [batch, rows, out], in this order and in f32, rounded once at
 /// the end: out = residual + gate * act(acc + bias). Empty parts are left out. `residual` may be
 /// the output itself.
@@ -64,6 +66,14 @@ struct Epilogue {
   Act act = Act::none;
   Rows gate{};      ///< [batch, 1, out]
   Rows residual{};  ///< [batch, rows, out]
+  /// What the product is for, if it is: its columns are q, k and v of a stream of `attention`, in
+  /// that order. A kernel that norms and rotates q and k on the way sets the stream's `normed`; any
+  /// other writes the columns and leaves that to joint_attention().
+  struct Heads {
+    JointAttention* attention = nullptr;
+    size_t stream = 0;
+  };
+  Heads heads{};
 };
 
 /// softmax(scale * q k^T + bias, causal mask) v per head; columns of head h are [h * dim, (h + 1) *
@@ -82,14 +92,22 @@ struct Attention {
 /// What attention computes in, as far as the device can: 8 bits are faster and less accurate.
 enum class AttentionPrecision : uint8_t { bf16, fp8, int8 };
 
-/// FLUX's attention over the rows of text and picture together: qk_norm_rope() on each stream, then
-/// attention(). q, k, v bf16 or f32 [batch, rows, heads * dim] are scratch: what they hold
-/// afterwards is not defined.
+/// q and k in another form than rows, in the arena.
+struct AttentionCodes {
+  virtual ~AttentionCodes() = default;
+};
+
+/// FLUX's attention over the rows of text and picture together: qk_norm_rope() on each stream that
+/// is not normed yet, then attention(). q, k, v bf16 or f32 [batch, rows, heads * dim] are scratch:
+/// what they hold afterwards is not defined.
 struct JointAttention {
   /// Rows [first, first + count) with their norms' weights [dim].
   struct Stream {
     int64_t first = 0, count = 0;
     Tensor q_weight{}, k_weight{};
+    /// The product that made q and k of these rows normed and rotated them: into `codes` where
+    /// there are any, else into the rows.
+    bool normed = false;
   };
   Rows q{}, k{}, v{}, out{};
   std::vector<Stream> streams{};  ///< in order; together all rows
@@ -98,6 +116,7 @@ struct JointAttention {
   int64_t heads = 1;
   float scale = 1;
   AttentionPrecision precision = AttentionPrecision::bf16;
+  std::shared_ptr<AttentionCodes> codes{};  ///< attention_codes(), asked for before the products
 };
 
 /// A convolution's weight, arranged for its device.
@@ -174,6 +193,11 @@ class Kernels {
   virtual void qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weight,
                             const Tensor& k_weight, const Tensor& rope, float eps) = 0;
   virtual void attention(const Attention& args) = 0;
+  /// Where products write q and k for joint_attention(args) in place of args.q and args.k. Memory
+  /// of the arena; nothing where they belong into the rows.
+  virtual std::shared_ptr<AttentionCodes> attention_codes(const JointAttention& /*args*/) {
+    return nullptr;
+  }
   /// In the stream's dtype, unless a device has something faster for the precision asked for.
   virtual void joint_attention(const JointAttention& args);
   /// latents += (sigma_next - sigma) * velocity, in f32, rounded to the latents' dtype. Both

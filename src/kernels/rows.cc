@@ -1,5 +1,7 @@
 #include "kernels/rows.h"
 
+#include <algorithm>
+
 namespace fluxq {
 
 Rows::Rows(const Tensor& tensor) : data(tensor.raw()), dtype(tensor.dtype()) {
@@ -43,6 +45,22 @@ Rows Rows::item(int64_t index) const {
   part.data = at(index, 0);
   part.batch = 1;
   return part;
+}
+
+bool Rows::aligned_to(int64_t bytes) const {
+  const int64_t element = dtype_bytes(dtype);
+  return empty() ||
+         (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(bytes) == 0 &&
+          row_stride * element % bytes == 0 && (batch == 1 || batch_stride * element % bytes == 0));
+}
+
+Rows Rows::as_one_matrix() const {
+  if (!is_one_matrix())
+    fail(ErrorCode::internal, "{} matrices that do not lie one after the other as one", batch);
+  Rows all = *this;
+  all.rows *= batch;
+  all.batch = std::min<int64_t>(batch, 1);
+  return all;
 }
 
 }  // namespace fluxq

@@ -27,6 +27,11 @@ struct Rows {
   Rows columns(int64_t begin, int64_t count) const;
   /// Matrix `index` alone.
   Rows item(int64_t index) const;
+  /// Whether every row starts at a multiple of so many bytes.
+  bool aligned_to(int64_t bytes) const;
+  /// Whether the matrices lie one after the other: all their rows, as one matrix.
+  bool is_one_matrix() const { return batch <= 1 || batch_stride == rows * row_stride; }
+  Rows as_one_matrix() const;
 
   /// First element of a row; T must be the type of dtype.
   template <typename T>

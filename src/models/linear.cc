@@ -8,7 +8,7 @@ namespace {
 
 // The parts of an epilogue that one pass does: a kernel's fused ones, then the rest of them.
 // They apply in a fixed order, so a kernel gets the longest run of parts from the front that it can
-// fuse.
+// fuse. Heads are for a kernel that does all; else they are left to joint_attention().
 struct Split {
   Epilogue fused, rest;
   bool has_rest = false;
@@ -25,6 +25,7 @@ Split split_epilogue(const Epilogue& wanted, const FusedParts& can) {
   (goes_to_rest(!wanted.gate.empty(), can.gate) ? split.rest : split.fused).gate = wanted.gate;
   (goes_to_rest(!wanted.residual.empty(), can.residual) ? split.rest : split.fused).residual =
       wanted.residual;
+  if (!split.has_rest && can.heads) split.fused.heads = wanted.heads;
   return split;
 }
 
@@ -41,10 +42,12 @@ void multiply(Kernels& kernels, SchemeKernels& scheme, const Prepared& input,
   kernels.apply(split.rest, product, out);
 }
 
-// The columns of the epilogue's operands that belong to output columns [begin, begin + count).
-Epilogue columns_of(Epilogue epilogue, int64_t begin, int64_t count) {
+// The columns of the epilogue's operands that belong to output columns [begin, begin + count) of
+// `all`.
+Epilogue columns_of(Epilogue epilogue, int64_t begin, int64_t count, int64_t all) {
   if (!epilogue.gate.empty()) epilogue.gate = epilogue.gate.columns(begin, count);
   if (!epilogue.residual.empty()) epilogue.residual = epilogue.residual.columns(begin, count);
+  if (count < all) epilogue.heads = {};
   return epilogue;
 }
 
@@ -57,6 +60,17 @@ int64_t Linear::out() const {
 }
 
 Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers) {
+  return side_by_side(kernels, std::move(layers),
+                      [](SchemeKernels& scheme, auto weights) { return scheme.join(weights); });
+}
+
+Linear Linear::qkv(Kernels& kernels, std::vector<Linear> layers, int64_t heads) {
+  return side_by_side(kernels, std::move(layers), [heads](SchemeKernels& scheme, auto weights) {
+    return scheme.join_heads(weights, heads);
+  });
+}
+
+Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers, const Join& join) {
   Linear all;
   for (Linear& layer : layers) {
     if (!layer.empty() && !all.empty() && layer.in() != all.in())
@@ -65,11 +79,11 @@ Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers) {
     std::ranges::move(layer.pieces_, std::back_inserter(all.pieces_));
   }
   if (all.pieces_.size() < 2) return all;
-  Linear one = joined(kernels, all.pieces_);
+  Linear one = joined(kernels, all.pieces_, join);
   return one.empty() ? all : one;
 }
 
-Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces) {
+Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces, const Join& join) {
   const Piece& first = pieces.front();
   std::vector<std::shared_ptr<DeviceWeight>> weights;
   int64_t out = 0;
@@ -80,7 +94,7 @@ Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces) {
     weights.push_back(piece.weight);
     out += piece.weight->out;
   }
-  std::shared_ptr<DeviceWeight> weight = first.scheme->join(weights);
+  std::shared_ptr<DeviceWeight> weight = join(*first.scheme, weights);
   if (!weight) return {};
   Tensor bias;
   if (!first.bias.empty()) {
@@ -130,7 +144,7 @@ void Linears::run(Kernels& kernels, const Producer& input, std::span<const Targe
     int64_t begin = 0;
     for (const Linear::Piece& piece : part.pieces_) {
       const int64_t count = piece.weight->out;
-      Epilogue epilogue = columns_of(targets[i].epilogue, begin, count);
+      Epilogue epilogue = columns_of(targets[i].epilogue, begin, count, out.cols);
       epilogue.bias = piece.bias;
       multiply(kernels, *piece.scheme, prepared(piece), *piece.weight, epilogue,
                out.columns(begin, count));

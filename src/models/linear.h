@@ -3,6 +3,7 @@
 /// model writes the whole epilogue and never asks.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -23,6 +24,9 @@ class Linear {
   /// scheme can join their weights and all have the same input scale, and all or none a bias. The
   /// parts' own weights go where nobody else holds them.
   static Linear side_by_side(Kernels& kernels, std::vector<Linear> layers);
+  /// The same for the layers of q, k and v, each of `heads` heads. Whoever runs it hands
+  /// Epilogue::heads to it.
+  static Linear qkv(Kernels& kernels, std::vector<Linear> layers, int64_t heads);
 
   bool empty() const { return pieces_.empty(); }
   int64_t out() const;
@@ -36,7 +40,10 @@ class Linear {
     Tensor bias;         // [out], the stream's dtype, or empty
     Tensor input_scale;  // [in] f32, or empty
   };
-  static Linear joined(Kernels& kernels, const std::vector<Piece>& pieces);
+  using Join = std::function<std::shared_ptr<DeviceWeight>(
+      SchemeKernels& scheme, std::span<const std::shared_ptr<DeviceWeight>> weights)>;
+  static Linear side_by_side(Kernels& kernels, std::vector<Linear> layers, const Join& join);
+  static Linear joined(Kernels& kernels, const std::vector<Piece>& pieces, const Join& join);
   std::vector<Piece> pieces_;  // their outputs side by side
 };
 

@@ -54,6 +54,8 @@ std::vector<Linear> WeightPlan::split_linear(const std::string& name, int64_t ou
 
 Linear WeightPlan::side_by_side(std::vector<Linear> /*layers*/) { return {}; }
 
+Linear WeightPlan::qkv(std::vector<Linear> /*layers*/, int64_t /*heads*/) { return {}; }
+
 Tensor WeightPlan::tensor(const std::string& name, Shape shape) {
   entries_.push_back({Entry::Kind::tensor, name, std::move(shape), false});
   return {};
@@ -240,6 +242,10 @@ std::vector<Linear> WeightLoader::split_linear(const std::string& name, int64_t 
 
 Linear WeightLoader::side_by_side(std::vector<Linear> layers) {
   return Linear::side_by_side(kernels(), std::move(layers));
+}
+
+Linear WeightLoader::qkv(std::vector<Linear> layers, int64_t heads) {
+  return Linear::qkv(kernels(), std::move(layers), heads);
 }
 
 Tensor WeightLoader::tensor(const std::string& name, Shape shape) {

@@ -36,6 +36,8 @@ class WeightSource {
                                            std::span<const int64_t> columns, bool bias) = 0;
   /// Layers of one input as one layer (Linear::side_by_side).
   virtual Linear side_by_side(std::vector<Linear> layers) = 0;
+  /// The layers of q, k and v as one layer (Linear::qkv).
+  virtual Linear qkv(std::vector<Linear> layers, int64_t heads) = 0;
   /// Tensor `name` on the device, in the stream's dtype.
   virtual Tensor tensor(const std::string& name, Shape shape) = 0;
   /// Convolution `name`.weight [out, in, kernel, kernel], `name`.bias [out]; `upsample` as in
@@ -59,6 +61,7 @@ class WeightPlan final : public WeightSource {
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                    std::span<const int64_t> columns, bool bias) override;
   Linear side_by_side(std::vector<Linear> layers) override;
+  Linear qkv(std::vector<Linear> layers, int64_t heads) override;
   Tensor tensor(const std::string& name, Shape shape) override;
   std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in, int64_t kernel,
                                    bool upsample) override;
@@ -132,6 +135,7 @@ class WeightLoader final : public WeightSource {
   std::vector<Linear> split_linear(const std::string& name, int64_t out,
                                    std::span<const int64_t> columns, bool bias) override;
   Linear side_by_side(std::vector<Linear> layers) override;
+  Linear qkv(std::vector<Linear> layers, int64_t heads) override;
   Tensor tensor(const std::string& name, Shape shape) override;
   std::shared_ptr<ConvWeight> conv(const std::string& name, int64_t out, int64_t in, int64_t kernel,
                                    bool upsample) override;

@@ -63,6 +63,7 @@ struct DeviceWeight {
 /// Which parts of an Epilogue a kernel fuses; the generic Kernels::apply does the others after it.
 struct FusedParts {
   bool bias = false, act = false, gate = false, residual = false;
+  bool heads = false;  ///< of weights that join_heads() arranged for it
 };
 
 /// Roundings of a kernel's arithmetic beyond those of f32 and the one to the stream's dtype,
@@ -107,6 +108,13 @@ class SchemeKernels {
   virtual std::shared_ptr<DeviceWeight> join(
       std::span<const std::shared_ptr<DeviceWeight>> /*weights*/) {
     return nullptr;
+  }
+  /// join() of the weights of q, k and v, each [heads * dim, in], for products with
+  /// Epilogue::heads: may be arranged for a kernel that norms and rotates q and k, and takes no
+  /// other epilogue then.
+  virtual std::shared_ptr<DeviceWeight> join_heads(
+      std::span<const std::shared_ptr<DeviceWeight>> weights, int64_t /*heads*/) {
+    return join(weights);
   }
   virtual Prepared prepare(const Producer& input) = 0;
   virtual void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,

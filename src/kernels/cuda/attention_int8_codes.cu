@@ -1,9 +1,10 @@
 #include <cuda_fp8.h>
 
+#include <algorithm>
+
+#include "kernels/cuda/attention_codes.cuh"
 #include "kernels/cuda/attention_int8.h"
 #include "kernels/cuda/check.h"
-#include "kernels/cuda/device_values.cuh"
-#include "kernels/cuda/hadamard.cuh"
 
 namespace fluxq::cuda {
 namespace {
@@ -11,18 +12,21 @@ namespace {
 // A block has a tile of one head's q, k or v; 16 lanes with 8 columns each have a row.
 constexpr int kDim = kInt8Dim, kTile = kInt8Tile, kThreads = 512;
 constexpr int kSlots = kThreads / kHadamardLanes, kRowsEach = kTile / kSlots;
-constexpr float kLargestCode = 127;
 
 constexpr int kSampledRows = 64;            // of v
 constexpr float kSampleLimit = 448 / 32.f;  // the largest code among them: room above, bits below
 
-/// Rows up to `split` are the first stream's.
+/// What a stream's q and k are.
+enum class Made : uint8_t { not_yet, normed, coded };
+
 struct Norms {
-  const bf16* weight[2];
+  const bf16* weight[2];  // of the streams
 };
+/// Rows up to `split` are the first stream's.
 struct Encoding {
   Rows x[2];      // q and k
   Norms norm[2];  // theirs
+  Made made[2];   // of the streams
   int8_t* codes[2];
   float* scales[2];
   const float* rope;
@@ -31,28 +35,9 @@ struct Encoding {
   Rows v;
   uint8_t* v_codes;  // or null
   float* v_scale;
-  __host__ __device__ int parts() const { return v_codes ? 3 : 2; }
+  int first_part, parts;  // of q, k, v
+  __device__ int stream_of(int64_t row) const { return row < split ? 0 : 1; }
 };
-
-__device__ uint32_t magnitude_bits(const float (&v)[kChunk]) {
-  uint32_t bits = 0;
-#pragma unroll
-  for (int j = 0; j < kChunk; ++j) bits = max(bits, __float_as_uint(v[j]) & 0x7fffffffu);
-  return bits;
-}
-
-/// The largest code stands for `largest`; a tile of zeros has any scale.
-__device__ float scale_for(float largest) {
-  return largest > 0 || isnan(largest) ? largest * (1 / kLargestCode) : 1.0f;
-}
-
-__device__ uint2 codes_of(const float (&v)[kChunk], float inverse) {
-  uint32_t words[2] = {};
-#pragma unroll
-  for (int j = 0; j < kChunk; ++j)
-    words[j / 4] |= (static_cast<uint32_t>(__float2int_rn(v[j] * inverse)) & 0xffu) << j % 4 * 8;
-  return {words[0], words[1]};
-}
 
 __device__ void encode_scores(const Encoding& e, int part, int64_t b) {
   __shared__ WarpSlots slots;
@@ -75,8 +60,10 @@ __device__ void encode_scores(const Encoding& e, int part, int64_t b) {
   for (int i = 0; i < kRowsEach; ++i) {
     const int64_t row = tile * kTile + i * kSlots + slot;
     const bool exists = row < x.rows;
+    const int stream = e.stream_of(row);
+    const bool normed = e.made[stream] == Made::normed;
     float weight[kChunk], angles[kChunk];
-    load_chunk<true>(e.norm[part].weight[row < e.split ? 0 : 1] + col, kChunk, weight);
+    load_chunk<true>(e.norm[part].weight[stream] + col, kChunk, weight);
     load_chunk<true>(e.rope + (exists ? row : 0) * kDim + col, kChunk, angles);
     float squares = 0;
 #pragma unroll
@@ -84,13 +71,14 @@ __device__ void encode_scores(const Encoding& e, int part, int64_t b) {
 #pragma unroll
     for (int offset = kHadamardLanes / 2; offset > 0; offset /= 2)
       squares += __shfl_xor_sync(kWholeWarp, squares, offset);
-    constexpr float kNorm = 0.0883883476f;  // 1 / sqrt(128) for the transform
-    const float inverse = kNorm * rsqrtf(squares * (1.0f / kDim) + e.eps);
+    const float inverse = normed ? 1.0f : rsqrtf(squares * (1.0f / kDim) + e.eps);
 #pragma unroll
-    for (int j = 0; j < kChunk; ++j) values[i][j] *= inverse * weight[j];
+    for (int j = 0; j < kChunk; ++j)
+      values[i][j] *= kHadamardNorm * inverse * (normed ? 1.0f : weight[j]);
 #pragma unroll
     for (int j = 0; j < kChunk; j += 2)
-      rotate(values[i][j], values[i][j + 1], angles[j], angles[j + 1]);
+      rotate(values[i][j], values[i][j + 1], normed ? 1.0f : angles[j],
+             normed ? 0.0f : angles[j + 1]);
     hadamard_128(values[i], lane);
     largest[i] = magnitude_bits(values[i]);
   }
@@ -215,11 +203,11 @@ __device__ void encode_values(const Encoding& e, int64_t b) {
 }
 
 __global__ void __launch_bounds__(kThreads, 2) encode_tiles(const Encoding e) {
-  const int part = static_cast<int>(blockIdx.z) % e.parts();
-  const int64_t b = static_cast<int>(blockIdx.z) / e.parts();
+  const int part = e.first_part + static_cast<int>(blockIdx.z) % e.parts;
+  const int64_t b = static_cast<int>(blockIdx.z) / e.parts;
   if (part == 2)
     encode_values(e, b);
-  else
+  else if (e.made[e.stream_of(int64_t{blockIdx.x} * kTile)] != Made::coded)
     encode_scores(e, part, b);
 }
 
@@ -229,10 +217,11 @@ Int8Codes take_int8_codes(CudaKernels& kernels, const JointAttention& args) {
   Arena& arena = kernels.arena();
   const int64_t batch = args.q.batch, heads = args.heads;
   const int64_t tiles = (args.q.rows + kTile - 1) / kTile;
-  Int8Codes codes = {.q = arena.take(DType::i8, {batch, heads, tiles, kInt8Tile, kInt8Dim}),
-                     .k = arena.take(DType::i8, {batch, heads, tiles, kInt8Tile, kInt8Dim}),
-                     .q_scale = arena.take(DType::f32, {batch, heads, tiles * kInt8Tile}),
-                     .k_scale = arena.take(DType::f32, {batch, heads, tiles})};
+  Int8Codes codes;
+  codes.q = arena.take(DType::i8, {batch, heads, tiles, kInt8Tile, kInt8Dim});
+  codes.k = arena.take(DType::i8, {batch, heads, tiles, kInt8Tile, kInt8Dim});
+  codes.q_scale = arena.take(DType::f32, {batch, heads, tiles * kInt8Tile});
+  codes.k_scale = arena.take(DType::f32, {batch, heads, tiles});
   if (args.precision == AttentionPrecision::fp8) {
     codes.v = arena.take(DType::f8_e4m3, {batch, heads, tiles, kInt8Dim, kInt8Tile});
     codes.v_scale = arena.take(DType::f32, {batch, heads * kInt8Dim});
@@ -240,24 +229,37 @@ Int8Codes take_int8_codes(CudaKernels& kernels, const JointAttention& args) {
   return codes;
 }
 
-void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Codes& codes) {
-  if (args.q.rows == 0) return;
+float q_scale_factor(const JointAttention& args) {
   constexpr float kLog2E = 1.44269504f;
+  return args.scale * kLog2E;
+}
+
+void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Codes& codes) {
+  const auto made = [&args](const JointAttention::Stream& stream) {
+    return !stream.normed ? Made::not_yet : args.codes ? Made::coded : Made::normed;
+  };
+  const bool has_all_scores = std::ranges::all_of(
+      args.streams, [&](const auto& stream) { return made(stream) == Made::coded; });
+  const int first_part = has_all_scores ? 2 : 0, last_part = codes.v.empty() ? 2 : 3;
+  if (args.q.rows == 0 || first_part == last_part) return;
   const JointAttention::Stream &first = args.streams.front(), &last = args.streams.back();
   const Encoding encoding = {.x = {args.q, args.k},
                              .norm = {{{first.q_weight.data<bf16>(), last.q_weight.data<bf16>()}},
                                       {{first.k_weight.data<bf16>(), last.k_weight.data<bf16>()}}},
+                             .made = {made(first), made(last)},
                              .codes = {codes.q.data<int8_t>(), codes.k.data<int8_t>()},
                              .scales = {codes.q_scale.data<float>(), codes.k_scale.data<float>()},
                              .rope = args.rope.data<float>(),
                              .eps = args.eps,
-                             .q_factor = args.scale * kLog2E,
+                             .q_factor = q_scale_factor(args),
                              .split = first.count,
                              .v = args.v,
                              .v_codes = static_cast<uint8_t*>(codes.v.raw()),
-                             .v_scale = codes.v_scale.data<float>()};
+                             .v_scale = codes.v_scale.data<float>(),
+                             .first_part = first_part,
+                             .parts = last_part - first_part};
   const dim3 grid = {static_cast<unsigned>(codes.q.dim(2)), static_cast<unsigned>(args.heads),
-                     static_cast<unsigned>(encoding.parts() * args.q.batch)};
+                     static_cast<unsigned>(encoding.parts * args.q.batch)};
   encode_tiles<<<grid, kThreads, 0, kernels.stream()>>>(encoding);
   check_launch("encode_int8");
 }

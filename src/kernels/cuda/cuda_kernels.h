@@ -65,6 +65,7 @@ class CudaKernels final : public Kernels {
   void qk_norm_rope(const Rows& q, const Rows& k, const Tensor& q_weight, const Tensor& k_weight,
                     const Tensor& rope, float eps) override;
   void attention(const Attention& args) override;
+  std::shared_ptr<AttentionCodes> attention_codes(const JointAttention& args) override;
   void joint_attention(const JointAttention& args) override;
   void euler_step(const Rows& velocity, float sigma, float sigma_next,
                   const Rows& latents) override;

@@ -12,24 +12,6 @@ constexpr int64_t kVectorBytes = 16;   // alignment of all rows
 constexpr int64_t kMetadataRows = 64;  // stand together, 16 bytes each for 128 columns
 constexpr int64_t kMetadataColumns = 128, kMetadataBytes = kMetadataColumns / 8;
 
-bool aligned(const Rows& rows) {
-  const int64_t element = dtype_bytes(rows.dtype);
-  return rows.empty() || (reinterpret_cast<uintptr_t>(rows.data) % kVectorBytes == 0 &&
-                          rows.row_stride * element % kVectorBytes == 0 &&
-                          (rows.batch == 1 || rows.batch_stride * element % kVectorBytes == 0));
-}
-
-// The matrices of a batch that lie one after the other, as one matrix.
-bool is_one_matrix(const Rows& rows) {
-  return rows.empty() || rows.batch == 1 || rows.batch_stride == rows.rows * rows.row_stride;
-}
-Rows as_one_matrix(Rows rows) {
-  if (rows.empty()) return rows;
-  rows.rows *= rows.batch;
-  rows.batch = 1;
-  return rows;
-}
-
 using KernelFunction = const char* (*)(const S8Product&);
 // Whether the large tiles of the kernel for long sums are done sooner. As measured: the ending of
 // such a tile takes as long as 1280 terms, a column of a small one 8/7 of its time. A short last
@@ -71,17 +53,18 @@ bool multiply(CudaKernels& kernels, const Rows& x, const float* x_scale, S8Produ
   const auto vector = [](const void* data) {
     return reinterpret_cast<uintptr_t>(data) % kVectorBytes == 0;
   };
-  if (x.cols % kVectorBytes != 0 || out.cols % 8 != 0 || !aligned(x) || !aligned(out) ||
-      !aligned(epilogue.residual) || !vector(bias.raw()) || !vector(epilogue.gate.data) ||
-      !vector(x_scale) || !vector(product.w_scale) ||
+  if (x.cols % kVectorBytes != 0 || out.cols % 8 != 0 || !x.aligned_to(kVectorBytes) ||
+      !out.aligned_to(kVectorBytes) || !epilogue.residual.aligned_to(kVectorBytes) ||
+      !vector(bias.raw()) || !vector(epilogue.gate.data) || !vector(x_scale) ||
+      !vector(product.w_scale) ||
       (epilogue.gate.batch > 1 && epilogue.gate.batch_stride % 8 != 0) || !fuses_all(epilogue))
     return false;
   // One product for all pictures where nothing differs from one to the next.
-  if (x.batch > 1 && epilogue.gate.empty() && is_one_matrix(x) && is_one_matrix(out) &&
-      is_one_matrix(epilogue.residual)) {
+  if (x.batch > 1 && epilogue.gate.empty() && x.is_one_matrix() && out.is_one_matrix() &&
+      epilogue.residual.is_one_matrix()) {
     Epilogue same = epilogue;
-    same.residual = as_one_matrix(epilogue.residual);
-    return multiply(kernels, as_one_matrix(x), x_scale, product, same, as_one_matrix(out));
+    same.residual = epilogue.residual.as_one_matrix();
+    return multiply(kernels, x.as_one_matrix(), x_scale, product, same, out.as_one_matrix());
   }
   product.m = static_cast<int>(x.rows);
   product.n = static_cast<int>(out.cols);
@@ -129,7 +112,7 @@ bool gemm_s8_fuses_residual(const Epilogue& wanted) {
 
 bool gemm_s8(CudaKernels& kernels, const Rows& x, const float* x_scale, const S8Weight& w,
              const Epilogue& epilogue, const Rows& out) {
-  if (!aligned(w.codes)) return false;
+  if (!w.codes.aligned_to(kVectorBytes)) return false;
   S8Product product;
   product.w = w.codes.row<const int8_t>(0, 0);
   product.w_stride = w.codes.row_stride;

@@ -147,18 +147,25 @@ struct FluxTransformer::Step {
   Rows inner() const { return wide.columns(3 * joint.cols, wide.cols - 3 * joint.cols); }
 };
 
-void FluxTransformer::attend(const Step& step, std::vector<JointAttention::Stream> streams) const {
+// Attention over what `make_qkv` writes into the columns of q, k and v: its products are told of
+// the attention, since they may norm and rotate q and k for it.
+void FluxTransformer::attend(const Step& step, std::vector<JointAttention::Stream> streams,
+                             const std::function<void(JointAttention&)>& make_qkv) const {
+  Arena::Scope scope(kernels_.arena());
+  JointAttention joint = {.q = step.part(0),
+                          .k = step.part(1),
+                          .v = step.part(2),
+                          .out = step.attended,
+                          .streams = std::move(streams),
+                          .rope = step.rope,
+                          .eps = kNormEps,
+                          .heads = config_.heads,
+                          .scale = 1 / std::sqrt(static_cast<float>(config_.head_dim)),
+                          .precision = step.attention};
+  joint.codes = kernels_.attention_codes(joint);
+  make_qkv(joint);
   step.cancel.check();
-  kernels_.joint_attention({.q = step.part(0),
-                            .k = step.part(1),
-                            .v = step.part(2),
-                            .out = step.attended,
-                            .streams = std::move(streams),
-                            .rope = step.rope,
-                            .eps = kNormEps,
-                            .heads = config_.heads,
-                            .scale = 1 / std::sqrt(static_cast<float>(config_.head_dim)),
-                            .precision = step.attention});
+  kernels_.joint_attention(joint);
 }
 
 void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
@@ -167,6 +174,7 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
   // of the attention, then of the MLP.
   struct Part {
     const FluxStream& weights;
+    size_t index;  // among the attention's streams
     int64_t begin, count, column;
     Rows of(const Rows& all) const { return all.middle(begin, count); }
     JointAttention::Stream stream() const {
@@ -174,18 +182,19 @@ void FluxTransformer::run_double(const FluxDoubleBlock& block, int64_t index,
           .first = begin, .count = count, .q_weight = weights.q_norm, .k_weight = weights.k_norm};
     }
   };
-  const Part text = {block.text, 0, step.text, layout_.text(index)};
-  const Part image = {block.image, step.text, step.image, layout_.image(index)};
+  const Part text = {block.text, 0, 0, step.text, layout_.text(index)};
+  const Part image = {block.image, 1, step.text, step.image, layout_.image(index)};
   // The text's few rows may run beside the image's many.
   const auto for_both = [&](const auto& work) {
     step.cancel.check();
     kernels_.side_by_side([&] { work(image); }, [&] { work(text); });
   };
-  for_both([&](const Part& part) {
-    part.weights.qkv.run(kernels_, step.normed(part.of(step.joint), part.column, 0),
-                         part.of(step.qkv()));
+  attend(step, {text.stream(), image.stream()}, [&](JointAttention& joint) {
+    for_both([&](const Part& part) {
+      part.weights.qkv.run(kernels_, step.normed(part.of(step.joint), part.column, 0),
+                           part.of(step.qkv()), {.heads = {&joint, part.index}});
+    });
   });
-  attend(step, {text.stream(), image.stream()});
   for_both([&](const Part& part) {
     const Rows state = part.of(step.joint), inner = part.of(step.inner());
     part.weights.out.run(kernels_, {.x = part.of(step.attended)}, state,
@@ -201,12 +210,15 @@ void FluxTransformer::run_single(const FluxSingleBlock& block, int64_t index,
                                  const Step& step) const {
   const int64_t column = layout_.single(index);
   step.cancel.check();
-  block.qkv_mlp.run(kernels_, step.normed(step.joint, column, 0),
-                    {{step.qkv(), {}}, {step.inner(), {.act = Act::gelu_tanh}}});
-  attend(step, {{.first = 0,
-                 .count = step.text + step.image,
-                 .q_weight = block.q_norm,
-                 .k_weight = block.k_norm}});
+  const JointAttention::Stream all = {.first = 0,
+                                      .count = step.text + step.image,
+                                      .q_weight = block.q_norm,
+                                      .k_weight = block.k_norm};
+  attend(step, {all}, [&](JointAttention& joint) {
+    block.qkv_mlp.run(
+        kernels_, step.normed(step.joint, column, 0),
+        {{step.qkv(), {.heads = {&joint, 0}}}, {step.inner(), {.act = Act::gelu_tanh}}});
+  });
   step.cancel.check();
   const Epilogue into_state = {.gate = step.vector(column, 2), .residual = step.joint};
   block.out_attention.run(kernels_, {.x = step.attended}, step.joint, into_state);

@@ -8,6 +8,7 @@
 /// quantized for itself.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "fluxq/cancel.h"
@@ -53,7 +54,8 @@ class FluxTransformer {
  private:
   struct Step;
   Rows embed(const FluxEmbedder& embedder, const Rows& input) const;
-  void attend(const Step& step, std::vector<JointAttention::Stream> streams) const;
+  void attend(const Step& step, std::vector<JointAttention::Stream> streams,
+              const std::function<void(JointAttention&)>& make_qkv) const;
   void run_double(const FluxDoubleBlock& block, int64_t index, const Step& step) const;
   void run_single(const FluxSingleBlock& block, int64_t index, const Step& step) const;
 

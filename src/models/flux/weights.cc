@@ -19,9 +19,10 @@ FluxStream stream(WeightSource& source, const FluxConfig& config, const std::str
                   const StreamNames& names) {
   const int64_t hidden = config.hidden();
   FluxStream stream;
-  stream.qkv = source.side_by_side({source.linear(block + names.q, hidden, hidden),
-                                    source.linear(block + names.k, hidden, hidden),
-                                    source.linear(block + names.v, hidden, hidden)});
+  stream.qkv = source.qkv({source.linear(block + names.q, hidden, hidden),
+                           source.linear(block + names.k, hidden, hidden),
+                           source.linear(block + names.v, hidden, hidden)},
+                          config.heads);
   stream.q_norm = source.tensor(block + names.q_norm, {config.head_dim});
   stream.k_norm = source.tensor(block + names.k_norm, {config.head_dim});
   stream.out = source.linear(block + names.out, hidden, hidden);
@@ -34,9 +35,10 @@ FluxSingleBlock single_block(WeightSource& source, const FluxConfig& config,
                              const std::string& block) {
   const int64_t hidden = config.hidden();
   FluxSingleBlock single;
-  const Linear qkv = source.side_by_side({source.linear(block + "attn.to_q", hidden, hidden),
-                                          source.linear(block + "attn.to_k", hidden, hidden),
-                                          source.linear(block + "attn.to_v", hidden, hidden)});
+  const Linear qkv = source.qkv({source.linear(block + "attn.to_q", hidden, hidden),
+                                 source.linear(block + "attn.to_k", hidden, hidden),
+                                 source.linear(block + "attn.to_v", hidden, hidden)},
+                                config.heads);
   single.qkv_mlp = std::vector{qkv, source.linear(block + "proj_mlp", config.mlp(), hidden)};
   single.q_norm = source.tensor(block + "attn.norm_q.weight", {config.head_dim});
   single.k_norm = source.tensor(block + "attn.norm_k.weight", {config.head_dim});

@@ -9,7 +9,7 @@ namespace fluxq {
 
 /// Half of a double block: what the text, or the image, does on its own.
 struct FluxStream {
-  Linears qkv;            ///< side by side
+  Linears qkv;            ///< Linear::qkv
   Tensor q_norm, k_norm;  ///< [head_dim]
   Linears out;            ///< of the attention
   Linears up, down;       ///< the MLP

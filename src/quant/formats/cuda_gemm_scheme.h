@@ -17,6 +17,9 @@ struct CodesWeight final : DeviceWeight {
   Tensor memory;  ///< that the codes lie in, perhaps with columns of another weight between
   Rows codes;     ///< [1, out, in]
   Tensor scale;   ///< f32 [out], or [1] for all, or empty for ones
+  /// If not 0, the codes' rows are arranged for the products of so many heads' q, k and v
+  /// (kernels/cuda/gemm_qkv.h), and there is no other product of them. `scale` is as ever.
+  int64_t heads = 0;
 };
 
 class CudaGemmScheme : public SchemeKernels {
@@ -43,6 +46,28 @@ class CudaGemmScheme : public SchemeKernels {
   Prepared new_codes(DType dtype, const Rows& x, int64_t scales);
 
   CudaKernels& kernels_;
+};
+
+/// What schemes share whose codes products with QK-norm and rope in their endings multiply.
+class CudaQkvScheme : public CudaGemmScheme {
+ public:
+  using CudaGemmScheme::CudaGemmScheme;
+  /// Arranged for those products if they take them: heads of 128 columns, an even number.
+  std::shared_ptr<DeviceWeight> join_heads(std::span<const std::shared_ptr<DeviceWeight>> weights,
+                                           int64_t heads) override;
+  FusedParts fused(const Epilogue& wanted) const final {
+    FusedParts parts = fused_by_multiply(wanted);
+    parts.heads = true;
+    return parts;
+  }
+  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
+              const Rows& out) final;
+
+ protected:
+  /// matmul() of a weight that is not arranged, and what it fuses.
+  virtual void multiply(const Prepared& input, const CodesWeight& weight, const Epilogue& epilogue,
+                        const Rows& out) = 0;
+  virtual FusedParts fused_by_multiply(const Epilogue& wanted) const = 0;
 };
 
 /// The columns [begin, begin + count) of a part [rows, cols] on the device: a window of it, kept
@@ -74,17 +99,20 @@ inline constexpr KernelRounding kRoundingE4m3 = {
     .sum = 0x1p-13, .gated_bias = 0x1p-9, .largest_weight = 0x1p96};
 
 /// What schemes of e4m3 codes share: all but how their scales come about.
-class CudaE4m3Scheme : public CudaGemmScheme {
+class CudaE4m3Scheme : public CudaQkvScheme {
  public:
-  using CudaGemmScheme::CudaGemmScheme;
-  std::string kernel_name() const override { return "cuBLASLt e4m3"; }
-  FusedParts fused() const override { return {true, true, true, true}; }
-  FusedParts fused(const Epilogue& wanted) const override { return fused_e4m3(wanted); }
+  using CudaQkvScheme::CudaQkvScheme;
+  std::string kernel_name() const override { return "cuBLASLt e4m3 (q, k, v: CUTLASS)"; }
+  using CudaQkvScheme::fused;
+  FusedParts fused() const override { return {true, true, true, true, true}; }
   KernelRounding rounding() const override { return kRoundingE4m3; }
-  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
-              const Rows& out) override {
-    multiply_e4m3(kernels_, input, static_cast<const CodesWeight&>(weight), epilogue, out);
+
+ protected:
+  void multiply(const Prepared& input, const CodesWeight& weight, const Epilogue& epilogue,
+                const Rows& out) override {
+    multiply_e4m3(kernels_, input, weight, epilogue, out);
   }
+  FusedParts fused_by_multiply(const Epilogue& wanted) const override { return fused_e4m3(wanted); }
 };
 
 /// The same for 8-bit integers with one scale per row of either.

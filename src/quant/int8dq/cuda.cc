@@ -5,12 +5,12 @@
 namespace fluxq {
 namespace {
 
-class Int8DqCuda final : public CudaGemmScheme {
+class Int8DqCuda final : public CudaQkvScheme {
  public:
-  using CudaGemmScheme::CudaGemmScheme;
+  using CudaQkvScheme::CudaQkvScheme;
   std::string kernel_name() const override { return "CUTLASS s8"; }
-  FusedParts fused() const override { return {true, true, true, true}; }
-  FusedParts fused(const Epilogue& wanted) const override { return fused_s8(wanted); }
+  using CudaQkvScheme::fused;
+  FusedParts fused() const override { return {true, true, true, true, true}; }
   std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
     return pack_s8(Int8DqScheme(), weight, name);
   }
@@ -19,10 +19,13 @@ class Int8DqCuda final : public CudaGemmScheme {
     cuda::quantize_rows_s8(kernels_, input, prepared.codes, prepared.scale.data<float>());
     return prepared;
   }
-  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
-              const Rows& out) override {
-    multiply_s8(kernels_, input, static_cast<const CodesWeight&>(weight), epilogue, out);
+
+ private:
+  void multiply(const Prepared& input, const CodesWeight& weight, const Epilogue& epilogue,
+                const Rows& out) override {
+    multiply_s8(kernels_, input, weight, epilogue, out);
   }
+  FusedParts fused_by_multiply(const Epilogue& wanted) const override { return fused_s8(wanted); }
 };
 
 }  // namespace
