@@ -1,0 +1,206 @@
+// Products that write q and k as the codes of 8-bit attention: beside the pass that makes them from
+// rows, and what attention makes of either.
+
+#include "kernels/cuda/attention_int8.h"
+#include "kernels/testing.h"
+#include "quant/conformance/cuda_qkv_fixture.h"
+
+namespace fluxq::conformance {
+namespace {
+
+using cuda::Int8Codes;
+using testing::random_tensor, testing::same_bytes, testing::values, testing::within;
+
+constexpr int kCodePoison = 0x55;
+
+class CudaQkvCodes : public CudaQkvFixture {};
+FLUXQ_QKV_TESTS(CudaQkvCodes);
+
+/// On the host.
+struct Codes {
+  Tensor q, k, q_scale, k_scale;
+};
+Codes download(CudaKernels& kernels, const Int8Codes& codes) {
+  return {kernels.download(codes.q), kernels.download(codes.k), kernels.download(codes.q_scale),
+          kernels.download(codes.k_scale)};
+}
+
+/// What a product with codes leaves: rows and codes, on the host.
+struct Coded {
+  Tensor wide;
+  Codes codes;
+};
+Coded multiply_into_codes(CudaKernels& kernels, const QkvLayer& layer, const Rows& x) {
+  Arena::Scope scope(kernels.arena());
+  const Prepared input = layer.on->prepare({.x = x});
+  const Tensor wide = layer.wide(x.batch);
+  JointAttention args = layer.attention(wide, AttentionPrecision::int8);
+  args.codes = kernels.attention_codes(args);
+  const auto& codes = dynamic_cast<const Int8Codes&>(*args.codes);
+  for (const Tensor& tensor : {codes.q, codes.k, codes.q_scale, codes.k_scale})
+    layer.poison(tensor, kCodePoison);
+  layer.multiply(input, args, wide);
+  EXPECT_TRUE(args.streams[layer.index()].normed);
+  return {kernels.download(wide), download(kernels, codes)};
+}
+
+/// The scale and the 128 codes of each row of tiles.
+struct CodesOfRow {
+  const int8_t* codes;
+  float scale;
+};
+CodesOfRow row_of(const Tensor& codes, const Tensor& scale, int64_t row) {
+  const int64_t rows_of_scale = codes.elements() / kHeadDim / scale.elements();
+  return {codes.data<int8_t>() + row * kHeadDim, scale.data<float>()[row / rows_of_scale]};
+}
+
+// encode_int8() reads q and k as they were rounded to bf16, which moves a value by about 0.16 % of
+// its root mean square and a code, 1 / 127 of a row's largest, by 0.08 of a step: about 6 % of them
+// round otherwise. Sums of e4m3 products move them about as much again.
+TEST_P(CudaQkvCodes, WritesTheCodesOfAttention) {
+  for_each_case([&](const QkvLayer& layer) {
+    const QkvCase& c = layer.c;
+    const Prepared input = layer.on->prepare({.x = layer.x});
+    const Tensor plain = layer.wide(c.batch);
+    layer.multiply_plainly(input, plain);
+    const JointAttention args = layer.attention(plain, AttentionPrecision::int8);
+    const Int8Codes encoded = cuda::take_int8_codes(kernels(), args);
+    cuda::encode_int8(kernels(), args, encoded);
+    const Codes expected = download(kernels(), encoded);
+    const Coded got = multiply_into_codes(kernels(), layer, layer.x);
+    expect_poison_beside(layer, got.wide, 2 * layer.width);
+
+    const int64_t tiles = expected.q.dim(2), first_row = c.before;
+    const double most_moved = is_e4m3() ? 0.15 : 0.1;
+    for (const bool is_k : {false, true}) {
+      const Tensor &ours = is_k ? got.codes.k : got.codes.q,
+                   &our_scale = is_k ? got.codes.k_scale : got.codes.q_scale,
+                   &theirs = is_k ? expected.k : expected.q,
+                   &their_scale = is_k ? expected.k_scale : expected.q_scale;
+      int64_t compared = 0, moved = 0, far = 0, touched = 0;
+      std::vector<double> scales, expected_scales, tolerance;
+      for (int64_t row = 0; row < ours.elements() / kHeadDim; ++row) {
+        const int64_t of_picture = row % (tiles * kTileRows);
+        const CodesOfRow a = row_of(ours, our_scale, row), e = row_of(theirs, their_scale, row);
+        if (of_picture < first_row) {
+          for (int64_t j = 0; j < kHeadDim; ++j) touched += a.codes[j] != kCodePoison;
+          continue;
+        }
+        if (of_picture >= first_row + c.rows) continue;  // any codes
+        scales.push_back(a.scale);
+        expected_scales.push_back(e.scale);
+        tolerance.push_back(0x1p-7 * e.scale);
+        for (int64_t j = 0; j < kHeadDim; ++j) {
+          const int difference = std::abs(a.codes[j] - e.codes[j]);
+          ++compared;
+          moved += difference > 0;
+          far += difference > 1;
+        }
+      }
+      SCOPED_TRACE(is_k ? "k" : "q");
+      EXPECT_TRUE(within(scales, expected_scales, tolerance));
+      EXPECT_EQ(touched, 0) << "codes of rows that are not the product's";
+      EXPECT_EQ(far, 0) << "codes more than a step away, of " << compared;
+      EXPECT_LE(static_cast<double>(moved), most_moved * static_cast<double>(compared));
+      EXPECT_EQ(compared, c.batch * c.heads * c.rows * kHeadDim);
+    }
+  });
+}
+
+TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
+  for_each_case([&](const QkvLayer& layer) {
+    const Coded all = multiply_into_codes(kernels(), layer, layer.x);
+    for (int64_t b = 0; layer.c.batch > 1 && b < layer.c.batch; ++b) {
+      const Coded alone = multiply_into_codes(kernels(), layer, Rows(layer.x).item(b));
+      EXPECT_TRUE(same_bytes(all.wide.slice(b, b + 1), alone.wide)) << "v of picture " << b;
+      EXPECT_TRUE(same_bytes(all.codes.q.slice(b, b + 1), alone.codes.q)) << b;
+      EXPECT_TRUE(same_bytes(all.codes.k.slice(b, b + 1), alone.codes.k)) << b;
+      EXPECT_TRUE(same_bytes(all.codes.q_scale.slice(b, b + 1), alone.codes.q_scale)) << b;
+      EXPECT_TRUE(same_bytes(all.codes.k_scale.slice(b, b + 1), alone.codes.k_scale)) << b;
+    }
+  });
+}
+
+// Attention that finds its codes there gives what attention that makes them does, but for their
+// roundings.
+TEST_P(CudaQkvCodes, AttentionTakesItsCodes) {
+  for (const AttentionPrecision precision : {AttentionPrecision::int8, AttentionPrecision::fp8}) {
+    const QkvLayer layer(kernels(), scheme(), {2, 0, 300, 2, 256});
+    Arena::Scope scope(kernels().arena());
+    const Prepared input = layer.on->prepare({.x = layer.x});
+    const auto attended = [&](bool fused) {
+      const Tensor wide = layer.wide(layer.c.batch);
+      const Tensor out = kernels().allocate(DType::bf16, {2, 300, layer.width});
+      JointAttention args = layer.attention(wide, precision);
+      args.out = out;
+      if (fused) {
+        args.codes = kernels().attention_codes(args);
+        EXPECT_TRUE(args.codes);
+        layer.multiply(input, args, wide);
+      } else {
+        layer.multiply_plainly(input, wide);
+      }
+      kernels().joint_attention(args);
+      return values(kernels().download(out));
+    };
+    const std::vector<double> got = attended(true), expected = attended(false);
+    double error = 0, size = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      error += (got[i] - expected[i]) * (got[i] - expected[i]);
+      size += expected[i] * expected[i];
+    }
+    EXPECT_LE(std::sqrt(error / size), 0.03);  // false for NaN
+  }
+}
+
+class CudaAttentionCodes : public CudaFixture {};
+
+// One stream's codes are there, and its rows hold nothing; the other's are made.
+TEST_F(CudaAttentionCodes, OfSomeStreamsMayBeThere) {
+  constexpr int64_t kBatch = 2, kText = 128, kRows = 300, kHeads = 2, kWidth = kHeads * kHeadDim;
+  const auto upload = [&](Shape shape, uint64_t seed, double scale, double offset) {
+    return kernels().upload(random_tensor(DType::bf16, std::move(shape), seed, scale, offset));
+  };
+  const Tensor rope = kernels().upload(random_tensor(DType::f32, {kRows, kHeadDim / 2, 2}, 1));
+  for (const AttentionPrecision precision : {AttentionPrecision::int8, AttentionPrecision::fp8}) {
+    const auto attended = [&](int coded) {
+      Arena::Scope scope(kernels().arena());
+      const Tensor wide = upload({kBatch, kRows, 3 * kWidth}, 2, 1, 0);
+      const Tensor out = kernels().allocate(DType::bf16, {kBatch, kRows, kWidth});
+      JointAttention args = {.q = Rows(wide).columns(0, kWidth),
+                             .k = Rows(wide).columns(kWidth, kWidth),
+                             .v = Rows(wide).columns(2 * kWidth, kWidth),
+                             .out = out,
+                             .rope = rope,
+                             .eps = kQkvEps,
+                             .heads = kHeads,
+                             .scale = 0.1f,
+                             .precision = precision};
+      for (const auto& [first, count] : {std::pair(int64_t{0}, kText), {kText, kRows - kText}})
+        args.streams.push_back(
+            {.first = first,
+             .count = count,
+             .q_weight = upload({kHeadDim}, 3 + static_cast<uint64_t>(first), 0.3, 1),
+             .k_weight = upload({kHeadDim}, 4 + static_cast<uint64_t>(first), 0.3, 1)});
+      args.codes = kernels().attention_codes(args);
+      EXPECT_TRUE(args.codes);
+      if (coded >= 0) {
+        cuda::encode_int8(kernels(), args, dynamic_cast<const Int8Codes&>(*args.codes));
+        JointAttention::Stream& stream = args.streams[static_cast<size_t>(coded)];
+        stream.normed = true;
+        const Tensor nan = Tensor::on_host(DType::bf16, {kBatch, stream.count, 2 * kWidth});
+        for (int64_t i = 0; i < nan.elements(); ++i) nan.data<bf16>()[i].bits = kRowsPoison;
+        kernels().produce({.x = kernels().upload(nan)},
+                          Rows(wide).middle(stream.first, stream.count).columns(0, 2 * kWidth));
+      }
+      kernels().joint_attention(args);
+      return kernels().download(out);
+    };
+    const Tensor expected = attended(-1);
+    EXPECT_TRUE(same_bytes(attended(0), expected));
+    EXPECT_TRUE(same_bytes(attended(1), expected));
+  }
+}
+
+}  // namespace
+}  // namespace fluxq::conformance
