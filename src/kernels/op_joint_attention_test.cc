@@ -7,17 +7,16 @@
 namespace fluxq {
 namespace {
 
+using testing::same_bytes;
+
 struct Case {
   int64_t batch, text, rows, heads, dim;
 };
 
 // Heads of 128 have kernels for 8 bits on some devices, others have not. The last case has more
 // tiles of queries than a GPU multiprocessors.
-constexpr Case kCases[] = {{2, 77, 211, 2, 128},
-                           {1, 8, 24, 1, 128},
-                           {1, 40, 300, 3, 128},
-                           {2, 5, 17, 3, 16},
-                           {1, 9, 131, 67, 128}};
+constexpr Case kCases[] = {{2, 77, 211, 2, 128},  {1, 8, 24, 1, 128}, {1, 40, 300, 3, 128},
+                           {2, 128, 200, 2, 128}, {2, 5, 17, 3, 16},  {1, 9, 131, 67, 128}};
 
 class OpJointAttention : public testing::OpTest {
  protected:
@@ -64,23 +63,28 @@ class OpJointAttention : public testing::OpTest {
         kernels, c, precision, [&](const JointAttention& a) { kernels.joint_attention(a); },
         picture);
   }
+  /// Whether the device has one for 8 bits.
+  bool has_kernel(const Case& c) const {
+    return std::get<0>(GetParam()).name == "cuda" && stream() == DType::bf16 && c.dim == 128;
+  }
 };
 FLUXQ_OP_TESTS(OpJointAttention);
+
+void norm(Kernels& kernels, const JointAttention& a, const JointAttention::Stream& s) {
+  kernels.qk_norm_rope(a.q.middle(s.first, s.count), a.k.middle(s.first, s.count), s.q_weight,
+                       s.k_weight, a.rope.slice(s.first, s.first + s.count), a.eps);
+}
 
 TEST_P(OpJointAttention, IsItsTwoParts) {
   const auto kernels = std::get<0>(GetParam()).make(2);
   for (const Case& c : kCases) {
     const Tensor parts =
         result(*kernels, c, AttentionPrecision::bf16, [&](const JointAttention& a) {
-          for (const JointAttention::Stream& s : a.streams) {
-            kernels->qk_norm_rope(a.q.middle(s.first, s.count), a.k.middle(s.first, s.count),
-                                  s.q_weight, s.k_weight, a.rope.slice(s.first, s.first + s.count),
-                                  a.eps);
-          }
+          for (const JointAttention::Stream& s : a.streams) norm(*kernels, a, s);
           kernels->attention(
               {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .heads = a.heads, .scale = a.scale});
         });
-    EXPECT_TRUE(testing::same_bytes(joint(*kernels, c, AttentionPrecision::bf16), parts));
+    EXPECT_TRUE(same_bytes(joint(*kernels, c, AttentionPrecision::bf16), parts));
   }
 }
 
@@ -98,6 +102,9 @@ double relative_rms(const Tensor& got, const Tensor& expected) {
 // Both round q and k to steps of 1 / 127 of a row's largest, which errs by about 1 %. A rounding to
 // e4m3 (4 bits) errs by 2.6 % in the mean square, and fp8 rounds a key's weight and v so: 4 % for
 // all.
+constexpr std::pair<AttentionPrecision, double> kNear[] = {{AttentionPrecision::int8, 0.02},
+                                                           {AttentionPrecision::fp8, 0.05}};
+
 TEST_P(OpJointAttention, IsNearTheReferenceInEightBits) {
   const auto [device, stream] = GetParam();
   const auto kernels = device.make(2), reference = make_ref_kernels();
@@ -106,15 +113,55 @@ TEST_P(OpJointAttention, IsNearTheReferenceInEightBits) {
                              c.rows, c.heads, c.dim));
     const Tensor expected = joint(*reference, c, AttentionPrecision::bf16);
     const Tensor plain = joint(*kernels, c, AttentionPrecision::bf16);
-    for (const auto& [precision, bound] :
-         {std::pair(AttentionPrecision::int8, 0.02), std::pair(AttentionPrecision::fp8, 0.05)}) {
+    for (const auto& [precision, bound] : kNear) {
       const Tensor got = joint(*kernels, c, precision);
       EXPECT_LE(relative_rms(got, expected), bound) << static_cast<int>(precision);
       for (int64_t b = 0; c.batch > 1 && b < c.batch; ++b)
-        EXPECT_TRUE(testing::same_bytes(joint(*kernels, c, precision, b), got.slice(b, b + 1)))
+        EXPECT_TRUE(same_bytes(joint(*kernels, c, precision, b), got.slice(b, b + 1)))
             << "alone and in a batch";
-      const bool has_kernel = device.name == "cuda" && stream == DType::bf16 && c.dim == 128;
-      EXPECT_EQ(static_cast<bool>(testing::same_bytes(got, plain)), !has_kernel);
+      EXPECT_EQ(static_cast<bool>(same_bytes(got, plain)), !has_kernel(c));
+    }
+  }
+}
+
+TEST_P(OpJointAttention, TakesAStreamThatIsNormedAsItIs) {
+  const auto kernels = std::get<0>(GetParam()).make(2), reference = make_ref_kernels();
+  for (const Case& c : kCases) {
+    const Tensor expected = joint(*reference, c, AttentionPrecision::bf16);
+    const Tensor plain = joint(*kernels, c, AttentionPrecision::bf16);
+    for (const size_t normed : {0, 1}) {
+      const auto attend = [&](const JointAttention& a) {
+        JointAttention args = a;
+        norm(*kernels, args, args.streams[normed]);
+        args.streams[normed].normed = true;
+        kernels->joint_attention(args);
+      };
+      EXPECT_TRUE(same_bytes(result(*kernels, c, AttentionPrecision::bf16, attend), plain));
+      for (const auto& [precision, bound] : kNear)
+        EXPECT_LE(relative_rms(result(*kernels, c, precision, attend), expected), bound)
+            << static_cast<int>(precision);
+    }
+  }
+}
+
+// Codes are for streams that begin with a tile of 128 rows.
+TEST_P(OpJointAttention, MayTakeMemoryForCodesBefore) {
+  const auto [device, stream] = GetParam();
+  const auto kernels = device.make(2);
+  for (const Case& c : kCases) {
+    for (const AttentionPrecision precision :
+         {AttentionPrecision::bf16, AttentionPrecision::int8, AttentionPrecision::fp8}) {
+      bool has_codes = false;
+      const Tensor got = result(*kernels, c, precision, [&](const JointAttention& a) {
+        Arena::Scope scope(kernels->arena());
+        JointAttention args = a;
+        args.codes = kernels->attention_codes(args);
+        has_codes = args.codes != nullptr;
+        kernels->joint_attention(args);
+      });
+      EXPECT_TRUE(same_bytes(got, joint(*kernels, c, precision)));
+      EXPECT_EQ(has_codes,
+                has_kernel(c) && precision != AttentionPrecision::bf16 && c.text % 128 == 0);
     }
   }
 }

@@ -79,6 +79,45 @@ TEST_F(LinearsTest, WhatAKernelDoesNotFuseFollowsIt) {
   }
 }
 
+TEST_F(LinearsTest, OneKernelForAllIsToldOfTheHeads) {
+  const Tensor gate = random_tensor(DType::f32, {kBatch, 1, 3 * kOut}, 7);
+  const Tensor out = Tensor::on_host(DType::f32, {kBatch, kRows, 3 * kOut});
+  JointAttention attention;
+  attention.streams.resize(1);
+  // What a layer of three that are joined for `heads` heads, or not for 0, is told.
+  const auto told = [&](FusedParts fused, const Rows& gated, int64_t heads = 2) {
+    const auto scheme = std::make_shared<RefLinear>(kernels_, fused);
+    Epilogue epilogue;
+    epilogue.gate = gated;
+    epilogue.heads = {&attention, 0};
+    Linears(Linear::qkv(kernels_, {layer(scheme, 1), layer(scheme, 2), layer(scheme, 3)}, heads))
+        .run(kernels_, {.x = x_}, out, epilogue);
+    EXPECT_EQ(scheme->joined_heads, heads);
+    EXPECT_EQ(scheme->multiplied, heads == 0 ? 3 : 1);
+    return scheme->attention;
+  };
+  EXPECT_EQ(told({.bias = true, .heads = true}, {}), &attention);
+  EXPECT_EQ(told({.bias = true, .gate = true, .heads = true}, gate), &attention);
+  EXPECT_EQ(told({.bias = true}, {}), nullptr) << "a kernel that cannot";
+  EXPECT_EQ(told({.heads = true}, {}), nullptr) << "a bias follows";
+  EXPECT_EQ(told({.bias = true, .heads = true}, gate), nullptr) << "a gate follows";
+  EXPECT_EQ(told({.bias = true, .heads = true}, {}, 0), nullptr) << "three products";
+  EXPECT_FALSE(attention.streams[0].normed) << "no kernel here does";
+}
+
+TEST_F(LinearsTest, QkvIsItsLayersSideBySide) {
+  const auto scheme = std::make_shared<RefLinear>(kernels_);
+  const Tensor all = Tensor::on_host(DType::f32, {kBatch, kRows, 3 * kOut});
+  Linears(Linear::qkv(kernels_, {layer(scheme, 1), layer(scheme, 2), layer(scheme, 3)}, 2))
+      .run(kernels_, {.x = x_}, all);
+  for (int64_t i = 0; i < 3; ++i) {
+    const Tensor alone = result(), part = result();
+    Linears(layer(scheme, static_cast<uint64_t>(i + 1))).run(kernels_, {.x = x_}, alone);
+    kernels_.produce({.x = Rows(all).columns(i * kOut, kOut)}, part);
+    EXPECT_TRUE(same_bytes(part, alone)) << i;
+  }
+}
+
 TEST_F(LinearsTest, ScratchIsGivenBack) {
   const auto scheme = std::make_shared<RefLinear>(kernels_, FusedParts{});
   const Linears layers(layer(scheme, 9));

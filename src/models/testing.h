@@ -31,6 +31,8 @@ class RefLinear final : public SchemeKernels {
       : kernels_(kernels), fused_(fused) {}
 
   int prepared = 0, multiplied = 0;
+  JointAttention* attention = nullptr;  ///< that the latest product was told of
+  int64_t joined_heads = 0;             ///< of the latest join_heads()
 
   std::string kernel_name() const override { return "definition"; }
   FusedParts fused() const override { return fused_; }
@@ -49,6 +51,21 @@ class RefLinear final : public SchemeKernels {
     return weight;
   }
 
+  /// Side by side.
+  std::shared_ptr<DeviceWeight> join_heads(std::span<const std::shared_ptr<DeviceWeight>> weights,
+                                           int64_t heads) override {
+    joined_heads = heads;
+    if (heads == 0) return nullptr;
+    auto all = std::make_shared<Weight>();
+    for (const auto& weight : weights) {
+      const auto& values = static_cast<const Weight&>(*weight).values;
+      all->values.insert(all->values.end(), values.begin(), values.end());
+      all->out += weight->out;
+      all->in = weight->in;
+    }
+    return all;
+  }
+
   Prepared prepare(const Producer& input) override {
     ++prepared;
     const Rows codes =
@@ -60,6 +77,7 @@ class RefLinear final : public SchemeKernels {
   void matmul(const Prepared& input, const DeviceWeight& device, const Epilogue& epilogue,
               const Rows& out) override {
     ++multiplied;
+    attention = epilogue.heads.attention;
     const auto& weight = static_cast<const Weight&>(device);
     const Rows& x = input.codes;
     Arena::Scope scope(kernels_.arena());
