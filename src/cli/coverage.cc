@@ -51,14 +51,14 @@ void run(const Options& options, const Session& session) {
   const TextToImage pipeline(model, recipe, *kernels, progress, session.cancel);
   int64_t packed_bytes = 0, resident_bytes = 0;
   Json layers = Json::array();
-  std::string text = fmt::format("{:<58} {:<16} {:>12} {:>12}  {:<38} {:<24} {}\n", "layer",
+  std::string text = fmt::format("{:<58} {:<16} {:>12} {:>12}  {:<38} {:<29} {}\n", "layer",
                                  "scheme", "packed", "resident", "kernel", "fused", "why");
   for (const LayerCoverage& layer : pipeline.coverage()) {
     packed_bytes += layer.packed_bytes;
     resident_bytes += layer.resident_bytes;
     layers.push_back(to_json(layer));
     text +=
-        fmt::format("{:<58} {:<16} {:>12} {:>12}  {:<38} {:<24} {}\n", layer.layer, layer.scheme,
+        fmt::format("{:<58} {:<16} {:>12} {:>12}  {:<38} {:<29} {}\n", layer.layer, layer.scheme,
                     format_bytes(layer.packed_bytes), format_bytes(layer.resident_bytes),
                     layer.kernel, fused_parts(layer.fused), layer.reason);
   }

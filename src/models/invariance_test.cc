@@ -1,5 +1,7 @@
 // Each picture of a batch is, byte for byte, the picture that its seed gives alone, for any number
-// of threads, in every scheme: what the batch rule of kernels.h becomes over whole models.
+// of threads, in every scheme: what the batch rule of kernels.h becomes over whole models. Nor does
+// it matter who norms and rotates q and k.
+#include "kernels/ref/ref_kernels.h"
 #include "kernels/testing.h"
 #include "models/test_golden_case.h"
 
@@ -31,6 +33,19 @@ TEST_P(InvarianceTest, BytesDependNeitherOnTheBatchNorOnTheThreads) {
     for (const auto& [name, stage] : alone)
       EXPECT_TRUE(same_bytes(together.at(name).slice(i, i + 1), stage)) << name << " of " << i;
   }
+}
+
+TEST(NormedHeads, AreTheSameFromAProductAsFromAttention) {
+  const GoldenCase golden("batch-24x2");
+  const auto run_with = [&](FusedParts fused) {
+    RefKernels kernels;
+    return StageRunner(golden, kernels, testing::RefScheme(fused).everywhere()).run();
+  };
+  const Stages by_attention = run_with({true, true, true, true});
+  const Stages by_products = run_with({true, true, true, true, true});
+  ASSERT_FALSE(by_products.empty());
+  for (const auto& [name, stage] : by_products)
+    EXPECT_TRUE(same_bytes(stage, by_attention.at(name))) << name;
 }
 
 std::vector<std::string> cpu_schemes() {

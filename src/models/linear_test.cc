@@ -14,7 +14,7 @@ using testing::same_bytes;
 using testing::values;
 using testing::within;
 
-constexpr int64_t kIn = 6, kOut = 4, kRows = 3, kBatch = 2;
+constexpr int64_t kIn = 6, kOut = 4, kRows = 3, kBatch = 2, kHeads = 2;
 
 class LinearsTest : public ::testing::Test {
  protected:
@@ -82,11 +82,17 @@ TEST_F(LinearsTest, WhatAKernelDoesNotFuseFollowsIt) {
 TEST_F(LinearsTest, OneKernelForAllIsToldOfTheHeads) {
   const Tensor gate = random_tensor(DType::f32, {kBatch, 1, 3 * kOut}, 7);
   const Tensor out = Tensor::on_host(DType::f32, {kBatch, kRows, 3 * kOut});
+  constexpr int64_t kDim = kOut / kHeads;
   JointAttention attention;
-  attention.streams.resize(1);
+  attention.rope = random_tensor(DType::f32, {kRows, kDim / 2, 2}, 8);
+  attention.streams = {{.first = 0,
+                        .count = kRows,
+                        .q_weight = random_tensor(DType::f32, {kDim}, 9),
+                        .k_weight = random_tensor(DType::f32, {kDim}, 10)}};
   // What a layer of three that are joined for `heads` heads, or not for 0, is told.
-  const auto told = [&](FusedParts fused, const Rows& gated, int64_t heads = 2) {
+  const auto told = [&](FusedParts fused, const Rows& gated, int64_t heads = kHeads) {
     const auto scheme = std::make_shared<RefLinear>(kernels_, fused);
+    attention.streams[0].normed = false;
     Epilogue epilogue;
     epilogue.gate = gated;
     epilogue.heads = {&attention, 0};
@@ -94,6 +100,7 @@ TEST_F(LinearsTest, OneKernelForAllIsToldOfTheHeads) {
         .run(kernels_, {.x = x_}, out, epilogue);
     EXPECT_EQ(scheme->joined_heads, heads);
     EXPECT_EQ(scheme->multiplied, heads == 0 ? 3 : 1);
+    EXPECT_EQ(attention.streams[0].normed, scheme->attention != nullptr);
     return scheme->attention;
   };
   EXPECT_EQ(told({.bias = true, .heads = true}, {}), &attention);
@@ -102,7 +109,6 @@ TEST_F(LinearsTest, OneKernelForAllIsToldOfTheHeads) {
   EXPECT_EQ(told({.heads = true}, {}), nullptr) << "a bias follows";
   EXPECT_EQ(told({.bias = true, .heads = true}, gate), nullptr) << "a gate follows";
   EXPECT_EQ(told({.bias = true, .heads = true}, {}, 0), nullptr) << "three products";
-  EXPECT_FALSE(attention.streams[0].normed) << "no kernel here does";
 }
 
 TEST_F(LinearsTest, QkvIsItsLayersSideBySide) {

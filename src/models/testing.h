@@ -87,6 +87,7 @@ class RefLinear final : public SchemeKernels {
         for (int64_t o = 0; o < weight.out; ++o)
           product.row<float>(b, r)[o] = dot(x, b, r, weight.values.data() + o * weight.in);
     kernels_.apply(epilogue, product, out);
+    if (attention) norm_heads(*attention, attention->streams[epilogue.heads.stream], out);
   }
 
   std::vector<float> dequantize(const Prepared&) override { return {}; }
@@ -95,6 +96,14 @@ class RefLinear final : public SchemeKernels {
   struct Weight final : DeviceWeight {
     std::vector<float> values;
   };
+
+  void norm_heads(const JointAttention& args, JointAttention::Stream& stream, const Rows& qkv) {
+    const int64_t width = qkv.cols / 3;
+    kernels_.qk_norm_rope(qkv.columns(0, width), qkv.columns(width, width), stream.q_weight,
+                          stream.k_weight,
+                          args.rope.slice(stream.first, stream.first + stream.count), args.eps);
+    stream.normed = true;
+  }
 
   static float dot(const Rows& x, int64_t batch, int64_t row, const float* weight) {
     double sum = 0;
@@ -113,6 +122,7 @@ class RefLinear final : public SchemeKernels {
 /// The scheme that RefLinear runs: f32, not in the registry.
 class RefScheme final : public Scheme {
  public:
+  explicit RefScheme(FusedParts fused = {true, true, true, true}) : fused_(fused) {}
   const SchemeInfo& info() const override {
     static const SchemeInfo info = {"definition", "", "f32", "f32", 32, "", ""};
     return info;
@@ -131,7 +141,7 @@ class RefScheme final : public Scheme {
     return std::vector<float>(static_cast<size_t>(weight.elements()));
   }
   std::unique_ptr<SchemeKernels> on(Kernels& kernels) const override {
-    return std::make_unique<RefLinear>(kernels);
+    return std::make_unique<RefLinear>(kernels, fused_);
   }
   bool runs_on(Device device) const override { return device == Device::cpu; }
 
@@ -142,6 +152,9 @@ class RefScheme final : public Scheme {
     atomic_write(file, R"({"name": "all", "rules": [{"pattern": "*"}]})");
     return Recipe::load(file, *this);
   }
+
+ private:
+  FusedParts fused_;
 };
 
 }  // namespace fluxq::testing
