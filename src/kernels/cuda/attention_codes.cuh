@@ -22,12 +22,17 @@ __device__ inline float scale_for(float largest) {
   return largest > 0 || isnan(largest) ? largest * (1 / kLargestCode) : 1.0f;
 }
 
+/// v * inverse rounded to whole numbers below 128: a sum with 1.5 * 2^23 has them in its lowest
+/// byte, which takes no conversion.
 __device__ inline uint2 codes_of(const float (&v)[kChunk], float inverse) {
-  uint32_t words[2] = {};
+  constexpr float kOneAndAHalf = 12582912.0f;
+  uint32_t pairs[4];
 #pragma unroll
-  for (int j = 0; j < kChunk; ++j)
-    words[j / 4] |= (static_cast<uint32_t>(__float2int_rn(v[j] * inverse)) & 0xffu) << j % 4 * 8;
-  return {words[0], words[1]};
+  for (int i = 0; i < 4; ++i) {
+    pairs[i] = __byte_perm(__float_as_uint(fmaf(v[2 * i], inverse, kOneAndAHalf)),
+                           __float_as_uint(fmaf(v[2 * i + 1], inverse, kOneAndAHalf)), 0x0040);
+  }
+  return {__byte_perm(pairs[0], pairs[1], 0x5410), __byte_perm(pairs[2], pairs[3], 0x5410)};
 }
 
 }  // namespace fluxq::cuda

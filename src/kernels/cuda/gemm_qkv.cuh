@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/attention_codes.cuh"
 #include "kernels/cuda/gemm_qkv.h"
+#include "kernels/cuda/gemm_tiles.h"
 
 namespace fluxq::cuda::qkv {
 
@@ -252,10 +253,8 @@ class Ending {
                          row < p_.rows_of_picture ? kChunk : 0, angles);
         float(&v)[kChunk] = heads[r][g];
 #pragma unroll
-        for (int i = 0; i < kChunk; ++i) {
-          v[i] *= inverse[r] * weight[i];
-          if (!coded) v[i] = rounded_through<bf16>(v[i]);
-        }
+        for (int i = 0; i < kChunk; ++i) v[i] *= inverse[r] * weight[i];
+        if (!coded) unpack_bf16(packed_bf16(v), v);
 #pragma unroll
         for (int i = 0; i < kChunk; i += 2) rotate(v[i], v[i + 1], angles[i], angles[i + 1]);
       }
@@ -327,6 +326,9 @@ struct Kernel {
     arguments.epilogue = p;
     arguments.hw_info.device_id = 0;
     arguments.hw_info.sm_count = p.multiprocessors;
+    arguments.scheduler.max_swizzle_size =
+        rows_of_tiles_at_once(p.m, 3 * p.heads * kQkvDim, int64_t{p.depth} * sizeof(Element),
+                              kQkvTileRows, kQkvTileColumns);
     cutlass::Status status = Gemm::can_implement(arguments);
     if (status != cutlass::Status::kSuccess) return cutlassGetStatusString(status);
     Gemm gemm;

@@ -23,8 +23,8 @@ constexpr int qkv_column(int place) {
   return place / 32 * 32 + place % 8 / 2 * 8 + place % 32 / 8 * 2 + place % 2;
 }
 
-/// One product y [m, 3 * heads * 128] = x [m, depth] w^T with scales and bias, all rows aligned to 16
-/// bytes. Device memory. Columns of vectors and results are counted as q | k | v has them.
+/// One product y [m, 3 * heads * 128] = x [m, depth] w^T with scales and bias, all rows aligned to
+/// 16 bytes. Device memory. Columns of vectors and results are counted as q | k | v has them.
 struct QkvProduct {
   int m = 0, depth = 0, heads = 0;
   const void* x = nullptr;  ///< codes, or bf16

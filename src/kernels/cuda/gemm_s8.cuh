@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/gemm_s8_kernels.h"
+#include "kernels/cuda/gemm_tiles.h"
 
 namespace fluxq::cuda::s8 {
 
@@ -170,6 +171,9 @@ struct Kernel {
     arguments.epilogue.ptr_D = static_cast<Bf16*>(p.out);
     arguments.hw_info.device_id = 0;
     arguments.hw_info.sm_count = p.multiprocessors;
+    if constexpr (!kSparse && std::is_same_v<Schedule, Pingpong>)
+      arguments.scheduler.max_swizzle_size =
+          rows_of_tiles_at_once(p.m, p.n, p.k, cute::size<0>(Tile{}), cute::size<1>(Tile{}));
     return arguments;
   }
 
