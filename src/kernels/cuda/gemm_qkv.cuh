@@ -13,22 +13,77 @@
 #include "kernels/cuda/attention_codes.cuh"
 #include "kernels/cuda/gemm_qkv.h"
 #include "kernels/cuda/gemm_tiles.h"
+#include "kernels/cuda/hopper.cuh"
 
 namespace fluxq::cuda::qkv {
 
 constexpr int kGroupThreads = 128, kWarps = kGroupThreads / 32;
 constexpr int kRows = 4;                   // that a thread has of a tile
-constexpr int kHeadChunks = kQkvDim / 32;  // of 8 neighbouring columns, that it has of a row
-constexpr int kValueChunks = kQkvTileValues / 32;
+constexpr int kHeadChunks = kQkvDim / 32;  // of 8 neighbouring columns, that it has of a row's head
+constexpr int kChunks = kQkvTileColumns / 32;
 
-/// A thread's part of a row's head, its columns 32 g + 8 c + i at [g][i], c its place of four.
-using Head = float[kHeadChunks][kChunk];
+/// What a tile's ending reads, brought to shared memory while its sums are made: from global memory
+/// it would take longer than all arithmetic. Columns of the head, then of v.
+struct Constants {
+  alignas(128) float rope[kQkvTileRows][kQkvDim];
+  alignas(16) float scale[kQkvTileColumns], bias[kQkvTileColumns];
+  alignas(16) float weight[kQkvDim];
+  float x_scale[kQkvTileRows];
+};
 
-/// A number of rows' largest magnitude over the four threads that share each.
-__device__ inline uint32_t largest_of_four(uint32_t bits) {
-  bits = max(bits, __shfl_xor_sync(kWholeWarp, bits, 1));
-  return max(bits, __shfl_xor_sync(kWholeWarp, bits, 2));
+struct Shared {
+  Constants constants;
+  uint32_t largest[kWarps];
+};
+
+/// Where a tile lies.
+struct Tile {
+  int index, first_row, rows, head, picture, row_of_picture;
+  bool is_k;
+  __device__ Tile(const QkvProduct& p, int row, int column)
+      : index(column),
+        first_row(row * kQkvTileRows),
+        rows(min(kQkvTileRows, p.m - first_row)),
+        head(column % p.heads),
+        picture(first_row / p.rows_of_picture),
+        row_of_picture(first_row % p.rows_of_picture),
+        is_k(column >= p.heads) {}
+  /// A chunk's first column of q | k | v.
+  __device__ int column_of_head() const { return index * kQkvDim; }
+  __device__ int column_of_values(const QkvProduct& p) const {
+    return 2 * p.heads * kQkvDim + index * kQkvTileValues;
+  }
+};
+
+/// By one warp, whose lanes all arrive at the barrier afterwards.
+__device__ inline void load_constants(const QkvProduct& p, const Tile& tile, Constants& to,
+                                      hopper::Barrier& barrier) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const auto* const bias = static_cast<const bf16*>(p.bias);
+  const auto* const weight = static_cast<const bf16*>(tile.is_k ? p.k_weight : p.q_weight);
+  if (lane == 0) {
+    const uint32_t bytes = static_cast<uint32_t>(tile.rows) * sizeof(to.rope[0]);
+    hopper::expect_bytes(barrier, bytes);
+    hopper::copy_bulk(to.rope, p.rope + int64_t{tile.row_of_picture} * kQkvDim, bytes, barrier);
+  }
+#pragma unroll
+  for (int i = lane; i < kQkvTileColumns; i += 32) {
+    const int column =
+        i < kQkvDim ? tile.column_of_head() + i : tile.column_of_values(p) + i - kQkvDim;
+    to.scale[i] = p.w_scale != nullptr ? p.w_scale[column] : 1.0f;
+    to.bias[i] = bias != nullptr ? to_float(bias[column]) : 0.0f;
+  }
+#pragma unroll
+  for (int i = lane; i < kQkvDim; i += 32) to.weight[i] = to_float(weight[i]);
+#pragma unroll
+  for (int i = lane; i < kQkvTileRows; i += 32) {
+    const int64_t row = tile.first_row + min(i, tile.rows - 1);
+    to.x_scale[i] = p.x_scale != nullptr ? p.x_scale[row * p.x_scale_stride] : 1.0f;
+  }
 }
+
+/// A thread's part of a row's head: at [g][i] column 32 g + 8 q + i, q its number among four.
+using Head = float[kHeadChunks][kChunk];
 
 /// hadamard_128() of a head as four threads have it.
 __device__ inline void transform(Head& v, int quarter) {
@@ -56,11 +111,13 @@ __device__ inline void transform(Head& v, int quarter) {
   }
 }
 
-__device__ inline uint32_t magnitude_bits(const Head& v) {
+/// The largest magnitude of a head, as bits.
+__device__ inline uint32_t largest_of(const Head& v) {
   uint32_t bits = 0;
 #pragma unroll
-  for (const auto& chunk : v) bits = max(bits, cuda::magnitude_bits(chunk));
-  return bits;
+  for (const auto& chunk : v) bits = max(bits, magnitude_bits(chunk));
+  bits = max(bits, __shfl_xor_sync(kWholeWarp, bits, 1));
+  return max(bits, __shfl_xor_sync(kWholeWarp, bits, 2));
 }
 
 /// Writes row `row` of a tile's codes. hadamard_128() leaves bits 0, 1, 6, 2, 3, 4, 5 of a column's
@@ -81,14 +138,143 @@ __device__ inline void store_codes(const Head& v, float inverse, int row, int qu
   }
 }
 
-/// The ending of a tile: of 24 groups of 8 columns, 16 are a head of q or k and 8 half a head of v.
-template <typename Sum>
+/// No load moves up across this: sums and results leave few registers for what waits to be used,
+/// and what does not fit would go through the caches.
+__device__ inline void few_at_once() { asm volatile("" ::: "memory"); }
+
+/// What follows a tile's sums, by one of the groups that multiply.
 class Ending {
  public:
-  // What CUTLASS asks of an ending.
+  __device__ Ending(const QkvProduct& product, const Tile& tile, Shared& shared, int thread)
+      : p_(product),
+        tile_(tile),
+        constants_(shared.constants),
+        largest_(shared.largest),
+        thread_(thread),
+        quarter_(thread % 4) {}
+
+  /// sum(r, g, i) is the one of row row(r) and column column(g) + i of the tile.
+  template <typename Sum>
+  __device__ void write_values(const Sum& sum) const {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int g = kHeadChunks; g < kChunks; ++g) {
+        float v[kChunk];
+        scaled(sum, r, g, v);
+        store(p_.v, r, tile_.index * kQkvTileValues + column(g) - kQkvDim, v);
+      }
+  }
+
+  /// A row's head as qk_norm_rope() leaves it, which rounds in between, or not, as encode_int8().
+  template <bool kRounded, typename Sum>
+  __device__ void norm_and_rotate(const Sum& sum, int r, Head& head) const {
+    float squares = 0;
+#pragma unroll
+    for (int g = 0; g < kHeadChunks; ++g) {
+      scaled(sum, r, g, head[g]);
+#pragma unroll
+      for (float v : head[g]) squares = fmaf(v, v, squares);
+    }
+    squares += __shfl_xor_sync(kWholeWarp, squares, 1);
+    squares += __shfl_xor_sync(kWholeWarp, squares, 2);
+    const float inverse = 1.0f / sqrtf(squares * (1.0f / kQkvDim) + p_.eps);
+#pragma unroll
+    for (int g = 0; g < kHeadChunks; ++g) {
+      few_at_once();
+      float weight[kChunk], angles[kChunk];
+      load_chunk<true>(constants_.weight + column(g), kChunk, weight);
+      load_chunk<true>(constants_.rope[row(r)] + column(g), kChunk, angles);
+      float(&v)[kChunk] = head[g];
+#pragma unroll
+      for (int i = 0; i < kChunk; ++i) v[i] *= inverse * weight[i];
+      if constexpr (kRounded) unpack_bf16(packed_bf16(v), v);
+#pragma unroll
+      for (int i = 0; i < kChunk; i += 2) rotate(v[i], v[i + 1], angles[i], angles[i + 1]);
+    }
+  }
+
+  __device__ void write_head(int r, const Head& head) const {
+#pragma unroll
+    for (int g = 0; g < kHeadChunks; ++g)
+      store(tile_.is_k ? p_.k : p_.q, r, tile_.head * kQkvDim + column(g), head[g]);
+  }
+
+  __device__ void write_codes(Head (&heads)[kRows]) const {
+    uint32_t bits[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      transform(heads[r], quarter_);
+      bits[r] = largest_of(heads[r]);
+    }
+    const int64_t tile = (int64_t{tile_.picture} * p_.heads + tile_.head) * p_.tiles +
+                         p_.first_tile + tile_.row_of_picture / kQkvTileRows;
+    if (tile_.is_k) {  // one scale for the tile
+      uint32_t most = 0;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r)
+        if (row(r) < tile_.rows) most = max(most, bits[r]);
+      most = __reduce_max_sync(kWholeWarp, most);
+      if (thread_ % 32 == 0) largest_[thread_ / 32] = most;
+      cutlass::arch::NamedBarrier::sync(kGroupThreads,
+                                        cutlass::arch::ReservedNamedBarriers::EpilogueBarrier);
+      most = max(max(largest_[0], largest_[1]), max(largest_[2], largest_[3]));
+#pragma unroll
+      for (uint32_t& x : bits) x = most;
+      if (thread_ == 0) p_.k_scale[tile] = scale_of(most);
+    }
+    int8_t* const codes = (tile_.is_k ? p_.k_codes : p_.q_codes) + tile * kQkvTileRows * kQkvDim;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const float scale = scale_of(bits[r]);
+      store_codes(heads[r], __fdividef(kHadamardNorm, scale), row(r), quarter_, codes);
+      if (!tile_.is_k && quarter_ == 0)
+        p_.q_scale[tile * kQkvTileRows + row(r)] = scale * p_.q_factor;
+    }
+  }
+
+ private:
+  __device__ int row(int r) const {
+    return r / 2 * 64 + thread_ / 32 * 16 + r % 2 * 8 + thread_ % 32 / 4;
+  }
+  __device__ int column(int g) const { return g * 32 + quarter_ * kChunk; }
+  __device__ static float scale_of(uint32_t largest) {
+    return scale_for(__uint_as_float(largest) * kHadamardNorm);
+  }
+
+  template <typename Sum>
+  __device__ void scaled(const Sum& sum, int r, int g, float (&v)[kChunk]) const {
+    const float x_scale = constants_.x_scale[row(r)];
+#pragma unroll
+    for (int i = 0; i < kChunk; i += 4) {
+      few_at_once();
+      const float4 scale = *reinterpret_cast<const float4*>(constants_.scale + column(g) + i);
+      const float4 bias = *reinterpret_cast<const float4*>(constants_.bias + column(g) + i);
+      v[i] = fmaf(scale.x, x_scale * sum(r, g, i), bias.x);
+      v[i + 1] = fmaf(scale.y, x_scale * sum(r, g, i + 1), bias.y);
+      v[i + 2] = fmaf(scale.z, x_scale * sum(r, g, i + 2), bias.z);
+      v[i + 3] = fmaf(scale.w, x_scale * sum(r, g, i + 3), bias.w);
+    }
+  }
+
+  __device__ void store(void* part, int r, int column, const float (&v)[kChunk]) const {
+    if (row(r) < tile_.rows)
+      store_chunk<true>(
+          v, kChunk,
+          static_cast<bf16*>(part) + int64_t{tile_.first_row + row(r)} * p_.out_stride + column);
+  }
+
+  const QkvProduct& p_;
+  const Tile& tile_;
+  const Constants& constants_;
+  uint32_t (&largest_)[kWarps];
+  const int thread_, quarter_;
+};
+
+/// What CUTLASS asks of an ending that does without its own parts.
+struct Plain {
   using EpilogueSchedule = cutlass::epilogue::NoSmemWarpSpecialized;
   using DispatchPolicy = EpilogueSchedule;
-  using ElementAccumulator = Sum;
   using ElementCompute = float;
   using ElementOutput = cutlass::bfloat16_t;
   using ElementC = cutlass::bfloat16_t;
@@ -97,14 +283,14 @@ class Ending {
   using StrideD = StrideC;
   struct ThreadEpilogueOp {
     using ElementOutput = cutlass::bfloat16_t;
-    static constexpr int kCount = 8;
+    static constexpr int kCount = kChunk;
   };
-  struct SharedStorage {
-    uint32_t largest[kWarps];
-  };
+  using SharedStorage = Shared;
   using Arguments = QkvProduct;
   using Params = QkvProduct;
+  Params params;
 
+  CUTLASS_HOST_DEVICE explicit Plain(const Params& product) : params(product) {}
   template <typename Shape>
   static Params to_underlying_arguments(const Shape&, const Arguments& arguments, void*) {
     return arguments;
@@ -122,187 +308,90 @@ class Ending {
   static bool can_implement(const Shape&, const Arguments&) {
     return true;
   }
-  CUTLASS_HOST_DEVICE explicit Ending(const Params& params) : p_(params) {}
+};
 
-  template <typename Problem, typename Tile, typename Place, typename Engine, typename Layout,
-            typename Mma, typename Rest>
-  CUTLASS_DEVICE void operator()(const Problem&, const Tile&, const Place& place,
-                                 const cute::Tensor<Engine, Layout>& sums, const Mma&, const Rest&,
-                                 int thread, char* shared) const {
-    // sums[2 m groups][24 groups of columns][2 rows][2 columns]
-    static_assert(decltype(cute::size(sums))::value == kRows * kQkvTileColumns / 4);
+/// The ending as CUTLASS calls it: load() by a warp of its own, store() by the groups in turns.
+template <typename Sum>
+struct Collective : cutlass::epilogue::collective::detail::Sm90TmaWarpSpecializedAdapter<Plain> {
+  using Base = cutlass::epilogue::collective::detail::Sm90TmaWarpSpecializedAdapter<Plain>;
+  using Base::Base;
+  using ElementAccumulator = Sum;
+  using LoadPipeline = cutlass::PipelineTransactionAsync<1>;
+  using LoadPipelineState = cutlass::PipelineState<1>;
+  using PipelineStorage = typename LoadPipeline::SharedStorage;
+  using TensorStorage = Shared;
+  struct SharedStorage {
+    TensorStorage tensors;
+    PipelineStorage pipeline;
+  };
+
+  CUTLASS_DEVICE bool is_producer_load_needed() const { return true; }
+
+  template <typename Problem, typename Shape, typename Place, typename Mma>
+  CUTLASS_DEVICE LoadPipelineState load(LoadPipeline pipeline, LoadPipelineState state,
+                                        const Problem&, const Shape&, const Place& place,
+                                        const Mma&, int, TensorStorage& shared) {
+    pipeline.producer_acquire(state);
+    const Tile tile(this->params, cute::get<0>(place), cute::get<1>(place));
+    load_constants(this->params, tile, shared.constants,
+                   *reinterpret_cast<hopper::Barrier*>(pipeline.producer_get_barrier(state)));
+    pipeline.producer_commit(state);
+    ++state;
+    return state;
+  }
+  CUTLASS_DEVICE LoadPipelineState load_tail(LoadPipeline pipeline, LoadPipelineState state) {
+    pipeline.producer_tail(state);
+    return state;
+  }
+
+  template <typename Problem, typename Shape, typename Place, typename Engine, typename Layout,
+            typename Mma, typename Store, typename StoreState>
+  CUTLASS_DEVICE auto store(LoadPipeline pipeline, LoadPipelineState state, const Store&,
+                            StoreState store_state, const Problem&, const Shape&,
+                            const Place& place, const cute::Tensor<Engine, Layout>& sums,
+                            const Mma&, int thread, TensorStorage& shared) {
+    // Two columns of each of two rows, 24 groups of 8 columns, two groups of 64 rows.
+    static_assert(decltype(cute::size(sums))::value == kRows * kChunks * kChunk);
     static_assert(decltype(cute::size<1>(sums))::value == 2);
-    const Thread at(p_, cute::get<0>(place), cute::get<1>(place), thread);
-    const auto sum = [&sums](int row, int column, int i) {
+    const auto sum = [&sums](int r, int g, int i) {
       return static_cast<float>(
-          sums(i % 2 + 2 * (row % 2) + 4 * (4 * column + i / 2) + row / 2 * (kQkvTileColumns / 2)));
+          sums(i % 2 + 2 * (r % 2) + 4 * (4 * g + i / 2) + r / 2 * (kQkvTileColumns / 2)));
     };
-
-    float x_scale[kRows];
-    bool exists[kRows];
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      exists[r] = at.first_row + at.row(r) < p_.m;
-      x_scale[r] = p_.x_scale != nullptr && exists[r]
-                       ? p_.x_scale[int64_t{at.first_row + at.row(r)} * p_.x_scale_stride]
-                       : 1.0f;
-    }
-
-#pragma unroll
-    for (int g = 0; g < kValueChunks; ++g) {
-      const int column = at.tile * kQkvTileValues + at.column(g);
-      const Scaled scaled(p_, 2 * p_.heads * kQkvDim + column);
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        float v[kChunk];
-#pragma unroll
-        for (int i = 0; i < kChunk; ++i) v[i] = scaled(sum(r, kHeadChunks + g, i), x_scale[r], i);
-        if (exists[r]) store(p_.v, at.first_row + at.row(r), column, v);
-      }
-    }
-
+    const QkvProduct& p = this->params;
+    const Tile tile(p, cute::get<0>(place), cute::get<1>(place));
+    // What follows from the thread's number is not kept from one tile to the next, either.
+    asm volatile("" : "+r"(thread));
+    const Ending ending(p, tile, shared, thread);
+    pipeline.consumer_wait(state);
+    ending.write_values(sum);
     Head heads[kRows];
-    float squares[kRows] = {};
-#pragma unroll
-    for (int g = 0; g < kHeadChunks; ++g) {
-      const Scaled scaled(p_, at.tile * kQkvDim + at.column(g));
-#pragma unroll
-      for (int r = 0; r < kRows; ++r)
-#pragma unroll
-        for (int i = 0; i < kChunk; ++i) {
-          const float v = scaled(sum(r, g, i), x_scale[r], i);
-          heads[r][g][i] = v;
-          squares[r] = fmaf(v, v, squares[r]);
-        }
-    }
-    const bool coded = p_.q_codes != nullptr;
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      squares[r] += __shfl_xor_sync(kWholeWarp, squares[r], 1);
-      squares[r] += __shfl_xor_sync(kWholeWarp, squares[r], 2);
-      squares[r] = 1.0f / sqrtf(squares[r] * (1.0f / kQkvDim) + p_.eps);
-    }
-    norm_and_rotate(at, squares, coded, heads);
-    if (!coded) {
-#pragma unroll
-      for (int r = 0; r < kRows; ++r)
-#pragma unroll
-        for (int g = 0; g < kHeadChunks; ++g)
-          if (exists[r])
-            store(at.is_k ? p_.k : p_.q, at.first_row + at.row(r), at.head * kQkvDim + at.column(g),
-                  heads[r][g]);
-      return;
-    }
-    auto& largest = reinterpret_cast<SharedStorage*>(shared)->largest;
-    encode(at, exists, largest, heads);
-  }
-
- private:
-  /// What a thread has of a tile: columns(g), ... of rows first_row + row(0 .. 3).
-  struct Thread {
-    int thread, quarter, first_row, tile, head, picture, row_of_picture;
-    bool is_k;
-    __device__ Thread(const Params& p, int row_tile, int column_tile, int index)
-        : thread(index),
-          quarter(index % 4),
-          first_row(row_tile * kQkvTileRows),
-          tile(column_tile),
-          head(column_tile % p.heads),
-          picture(first_row / p.rows_of_picture),
-          row_of_picture(first_row % p.rows_of_picture),
-          is_k(column_tile >= p.heads) {}
-    __device__ int row(int r) const {
-      return r / 2 * 64 + thread / 32 * 16 + r % 2 * 8 + thread % 32 / 4;
-    }
-    __device__ int column(int g) const { return g * 32 + quarter * kChunk; }
-  };
-
-  /// Eight neighbouring columns' scales and bias.
-  struct Scaled {
-    float scale[kChunk], bias[kChunk];
-    __device__ Scaled(const Params& p, int column) {
-      load_chunk<true>(p.w_scale + column, p.w_scale != nullptr ? kChunk : 0, scale);
-      load_chunk<true>(static_cast<const bf16*>(p.bias) + column, p.bias != nullptr ? kChunk : 0,
-                       bias);
-      if (p.w_scale != nullptr) return;
-#pragma unroll
-      for (float& x : scale) x = 1;
-    }
-    __device__ float operator()(float sum, float x_scale, int i) const {
-      return fmaf(scale[i], x_scale * sum, bias[i]);
-    }
-  };
-
-  __device__ void store(void* part, int row, int column, const float (&v)[kChunk]) const {
-    store_chunk<true>(v, kChunk, static_cast<bf16*>(part) + row * p_.out_stride + column);
-  }
-
-  // As qk_norm_rope() and encode_int8() do; the latter does not round in between.
-  __device__ void norm_and_rotate(const Thread& at, const float (&inverse)[kRows], bool coded,
-                                  Head (&heads)[kRows]) const {
-#pragma unroll
-    for (int g = 0; g < kHeadChunks; ++g) {
-      float weight[kChunk];
-      load_chunk<true>(static_cast<const bf16*>(at.is_k ? p_.k_weight : p_.q_weight) + at.column(g),
-                       kChunk, weight);
+    if (p.q_codes == nullptr) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const int row = at.row_of_picture + at.row(r);
-        float angles[kChunk];
-        load_chunk<true>(p_.rope + int64_t{row} * kQkvDim + at.column(g),
-                         row < p_.rows_of_picture ? kChunk : 0, angles);
-        float(&v)[kChunk] = heads[r][g];
-#pragma unroll
-        for (int i = 0; i < kChunk; ++i) v[i] *= inverse[r] * weight[i];
-        if (!coded) unpack_bf16(packed_bf16(v), v);
-#pragma unroll
-        for (int i = 0; i < kChunk; i += 2) rotate(v[i], v[i + 1], angles[i], angles[i + 1]);
+        ending.template norm_and_rotate<true>(sum, r, heads[r]);
+        ending.write_head(r, heads[r]);
       }
-    }
-  }
-
-  __device__ void encode(const Thread& at, const bool (&exists)[kRows], uint32_t (&largest)[kWarps],
-                         Head (&heads)[kRows]) const {
-    const int64_t tile = (int64_t{at.picture} * p_.heads + at.head) * p_.tiles + p_.first_tile +
-                         at.row_of_picture / kQkvTileRows;
-    uint32_t most[kRows];
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      transform(heads[r], at.quarter);
-      most[r] = largest_of_four(exists[r] ? magnitude_bits(heads[r]) : 0);
-    }
-    float scale[kRows];
-    if (at.is_k) {
-      const uint32_t of_warp =
-          __reduce_max_sync(kWholeWarp, max(max(most[0], most[1]), max(most[2], most[3])));
-      if (at.thread % 32 == 0) largest[at.thread / 32] = of_warp;
-      cutlass::arch::NamedBarrier::sync(kGroupThreads,
-                                        cutlass::arch::ReservedNamedBarriers::EpilogueBarrier);
-      const uint32_t all = max(max(largest[0], largest[1]), max(largest[2], largest[3]));
-#pragma unroll
-      for (float& x : scale) x = scale_for(__uint_as_float(all) * kHadamardNorm);
-      if (at.thread == 0) p_.k_scale[tile] = scale[0];
+      pipeline.consumer_release(state);
     } else {
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        scale[r] = scale_for(__uint_as_float(most[r]) * kHadamardNorm);
-        if (at.quarter == 0) p_.q_scale[tile * kQkvTileRows + at.row(r)] = scale[r] * p_.q_factor;
-      }
+      for (int r = 0; r < kRows; ++r) ending.template norm_and_rotate<false>(sum, r, heads[r]);
+      pipeline.consumer_release(state);
+      ending.write_codes(heads);
     }
-    int8_t* const codes = (at.is_k ? p_.k_codes : p_.q_codes) + tile * kQkvTileRows * kQkvDim;
-#pragma unroll
-    for (int r = 0; r < kRows; ++r)
-      store_codes(heads[r], __fdividef(kHadamardNorm, scale[r]), at.row(r), at.quarter, codes);
+    ++state;
+    return cute::make_tuple(state, store_state);
   }
-
-  Params p_;
+  template <typename StorePipeline, typename StoreState>
+  CUTLASS_DEVICE auto store_tail(LoadPipeline, LoadPipelineState state, const StorePipeline&,
+                                 StoreState store_state) {
+    return cute::make_tuple(state, store_state);
+  }
 };
 
 /// Element is a code's type or bf16, Sum that of the products' sums.
 template <typename Element, typename Sum, typename Schedule>
 struct Kernel {
-  using Epilogue =
-      cutlass::epilogue::collective::detail::Sm90TmaWarpSpecializedAdapter<Ending<Sum>>;
+  using Epilogue = Collective<Sum>;
   static constexpr int kVector = 16 / sizeof(Element), kDepth = 128 / sizeof(Element);
   using Mainloop = typename cutlass::gemm::collective::CollectiveBuilder<
       cutlass::arch::Sm90, cutlass::arch::OpClassTensorOp, Element, cutlass::layout::RowMajor,

@@ -39,6 +39,13 @@ __device__ inline void arrive_expecting(Barrier& barrier, uint32_t bytes) {
       "r"(bytes)
       : "memory");
 }
+/// Announces bytes; whoever does so arrives later.
+__device__ inline void expect_bytes(Barrier& barrier, uint32_t bytes) {
+  asm volatile(
+      "mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)),
+      "r"(bytes)
+      : "memory");
+}
 /// Returns when the phase of this parity has ended; parity 1 of a new barrier has.
 __device__ inline void wait(Barrier& barrier, uint32_t parity) {
   asm volatile(
