@@ -160,6 +160,7 @@ class Ending {
     for (int r = 0; r < kRows; ++r)
 #pragma unroll
       for (int g = kHeadChunks; g < kChunks; ++g) {
+        few_at_once();
         float v[kChunk];
         scaled(sum, r, g, v);
         store(p_.v, r, tile_.index * kQkvTileValues + column(g) - kQkvDim, v);
@@ -169,6 +170,7 @@ class Ending {
   /// A row's head as qk_norm_rope() leaves it, which rounds in between, or not, as encode_int8().
   template <bool kRounded, typename Sum>
   __device__ void norm_and_rotate(const Sum& sum, int r, Head& head) const {
+    few_at_once();
     float squares = 0;
 #pragma unroll
     for (int g = 0; g < kHeadChunks; ++g) {
@@ -179,9 +181,9 @@ class Ending {
     squares += __shfl_xor_sync(kWholeWarp, squares, 1);
     squares += __shfl_xor_sync(kWholeWarp, squares, 2);
     const float inverse = 1.0f / sqrtf(squares * (1.0f / kQkvDim) + p_.eps);
+    few_at_once();
 #pragma unroll
     for (int g = 0; g < kHeadChunks; ++g) {
-      few_at_once();
       float weight[kChunk], angles[kChunk];
       load_chunk<true>(constants_.weight + column(g), kChunk, weight);
       load_chunk<true>(constants_.rope[row(r)] + column(g), kChunk, angles);
@@ -247,7 +249,6 @@ class Ending {
     const float x_scale = constants_.x_scale[row(r)];
 #pragma unroll
     for (int i = 0; i < kChunk; i += 4) {
-      few_at_once();
       const float4 scale = *reinterpret_cast<const float4*>(constants_.scale + column(g) + i);
       const float4 bias = *reinterpret_cast<const float4*>(constants_.bias + column(g) + i);
       v[i] = fmaf(scale.x, x_scale * sum(r, g, i), bias.x);
