@@ -70,7 +70,7 @@ __device__ inline void load_constants(const QkvProduct& p, const Tile& tile, Con
   for (int i = lane; i < kQkvTileColumns; i += 32) {
     const int column =
         i < kQkvDim ? tile.column_of_head() + i : tile.column_of_values(p) + i - kQkvDim;
-    to.scale[i] = p.w_scale != nullptr ? p.w_scale[column] : 1.0f;
+    to.scale[i] = p.w_scale[column];
     to.bias[i] = bias != nullptr ? to_float(bias[column]) : 0.0f;
   }
 #pragma unroll
@@ -78,7 +78,7 @@ __device__ inline void load_constants(const QkvProduct& p, const Tile& tile, Con
 #pragma unroll
   for (int i = lane; i < kQkvTileRows; i += 32) {
     const int64_t row = tile.first_row + min(i, tile.rows - 1);
-    to.x_scale[i] = p.x_scale != nullptr ? p.x_scale[row * p.x_scale_stride] : 1.0f;
+    to.x_scale[i] = p.x_scale[row * p.x_scale_stride];
   }
 }
 
@@ -389,11 +389,11 @@ struct Collective : cutlass::epilogue::collective::detail::Sm90TmaWarpSpecialize
   }
 };
 
-/// Element is a code's type or bf16, Sum that of the products' sums.
+/// Element is a code's type, Sum that of the products' sums.
 template <typename Element, typename Sum, typename Schedule>
 struct Kernel {
   using Epilogue = Collective<Sum>;
-  static constexpr int kVector = 16 / sizeof(Element), kDepth = 128 / sizeof(Element);
+  static constexpr int kVector = 16, kDepth = 128;  // codes: of a load, of a stage
   using Mainloop = typename cutlass::gemm::collective::CollectiveBuilder<
       cutlass::arch::Sm90, cutlass::arch::OpClassTensorOp, Element, cutlass::layout::RowMajor,
       kVector, Element, cutlass::layout::ColumnMajor, kVector, Sum,
@@ -417,8 +417,7 @@ struct Kernel {
     arguments.hw_info.device_id = 0;
     arguments.hw_info.sm_count = p.multiprocessors;
     arguments.scheduler.max_swizzle_size =
-        rows_of_tiles_at_once(p.m, 3 * p.heads * kQkvDim, int64_t{p.depth} * sizeof(Element),
-                              kQkvTileRows, kQkvTileColumns);
+        rows_of_tiles_at_once(p.m, 3 * p.heads * kQkvDim, p.depth, kQkvTileRows, kQkvTileColumns);
     cutlass::Status status = Gemm::can_implement(arguments);
     if (status != cutlass::Status::kSuccess) return cutlassGetStatusString(status);
     Gemm gemm;

@@ -27,13 +27,13 @@ constexpr int qkv_column(int place) {
 /// 16 bytes. Device memory. Columns of vectors and results are counted as q | k | v has them.
 struct QkvProduct {
   int m = 0, depth = 0, heads = 0;
-  const void* x = nullptr;  ///< codes, or bf16
+  const void* x = nullptr;  ///< codes
   int64_t x_stride = 0;
   const void* w = nullptr;  ///< of x's type, arranged
   int64_t w_stride = 0;
-  const float* x_scale = nullptr;  ///< [m], or one for all where the stride is 0, or null for ones
+  const float* x_scale = nullptr;  ///< [m], or one for all where the stride is 0
   int x_scale_stride = 1;
-  const float* w_scale = nullptr;  ///< [3 * heads * 128], or null for ones
+  const float* w_scale = nullptr;  ///< [3 * heads * 128]
   const void* bias = nullptr;      ///< bf16 [3 * heads * 128], or null
 
   /// m is a number of pictures with as many rows each, a multiple of 128 unless it is m.
@@ -60,6 +60,5 @@ struct QkvProduct {
 /// Each returns what went wrong, null for nothing.
 const char* gemm_qkv_s8(const QkvProduct& product);
 const char* gemm_qkv_e4m3(const QkvProduct& product);
-const char* gemm_qkv_bf16(const QkvProduct& product);
 
 }  // namespace fluxq::cuda

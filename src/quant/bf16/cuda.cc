@@ -4,26 +4,24 @@
 namespace fluxq {
 namespace {
 
-class Bf16Cuda final : public CudaQkvScheme {
+class Bf16Cuda final : public CudaGemmScheme {
  public:
-  using CudaQkvScheme::CudaQkvScheme;
-  std::string kernel_name() const override { return "cuBLASLt bf16 (q, k, v: CUTLASS)"; }
-  using CudaQkvScheme::fused;
-  FusedParts fused() const override { return {true, true, false, true, true}; }
+  using CudaGemmScheme::CudaGemmScheme;
+  std::string kernel_name() const override { return "cuBLASLt bf16"; }
+  FusedParts fused() const override { return {true, true, false, true}; }
+  FusedParts fused(const Epilogue& wanted) const override {
+    return fused_as_is(DType::bf16, wanted);
+  }
   std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
     return pack_as_is(weight, name);
   }
   Prepared prepare(const Producer& input) override {
     return prepare_as_is(kernels_, input, DType::bf16);
   }
-
- private:
-  void multiply(const Prepared& input, const CodesWeight& weight, const Epilogue& epilogue,
-                const Rows& out) override {
-    multiply_as_is(kernels_, input.codes, weight.codes, epilogue, out);
-  }
-  FusedParts fused_by_multiply(const Epilogue& wanted) const override {
-    return fused_as_is(DType::bf16, wanted);
+  void matmul(const Prepared& input, const DeviceWeight& weight, const Epilogue& epilogue,
+              const Rows& out) override {
+    const auto& codes = static_cast<const CodesWeight&>(weight).codes;
+    multiply_as_is(kernels_, input.codes, codes, epilogue, out);
   }
 };
 

@@ -150,7 +150,7 @@ inline void expect_poison_beside(const QkvLayer& layer, const Tensor& host, int6
   EXPECT_EQ(touched, 0) << "elements that are not the product's";
 }
 
-inline constexpr const char* kQkvSchemes[] = {"bf16", "fp8dqrow", "fp8dq", "int8dq"};
+inline constexpr const char* kQkvSchemes[] = {"fp8dqrow", "fp8dq", "int8dq"};
 #define FLUXQ_QKV_TESTS(suite)                                                                     \
   INSTANTIATE_TEST_SUITE_P(Schemes, suite, ::testing::ValuesIn(::fluxq::conformance::kQkvSchemes), \
                            [](const auto& scheme) { return std::string(scheme.param); })

@@ -19,9 +19,7 @@ using cuda::QkvProduct;
 constexpr int64_t kVectorBytes = 16;  // alignment of all rows
 
 auto kernel_for(DType dtype) {
-  return dtype == DType::i8        ? cuda::gemm_qkv_s8
-         : dtype == DType::f8_e4m3 ? cuda::gemm_qkv_e4m3
-                                   : cuda::gemm_qkv_bf16;
+  return dtype == DType::i8 ? cuda::gemm_qkv_s8 : cuda::gemm_qkv_e4m3;
 }
 
 const CodesWeight& codes_of(const std::shared_ptr<DeviceWeight>& weight) {
@@ -38,7 +36,7 @@ bool takes(std::span<const std::shared_ptr<DeviceWeight>> weights, int64_t heads
 }
 
 // q and k, normed and rotated, and v of epilogue.heads: into the columns of `out` or, for q and k,
-// into the attention's codes. x has one scale per row, one per matrix, or none.
+// into the attention's codes. x has one scale per row or one per matrix.
 void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight& weight,
                   const Epilogue& epilogue, const Rows& out) {
   const Rows& x = input.codes;
@@ -59,8 +57,7 @@ void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight
   stream.normed = true;
   if (x.batch * x.rows == 0) return;
 
-  const bool has_scale = !input.scale.empty();
-  const bool per_row = has_scale && input.scale.elements() == x.batch * x.rows;
+  const bool per_row = input.scale.elements() == x.batch * x.rows;
   QkvProduct product = {.depth = static_cast<int>(x.cols),
                         .heads = static_cast<int>(weight.heads),
                         .x_stride = x.row_stride,
@@ -84,13 +81,13 @@ void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight
     product.first_tile = static_cast<int>(stream.first / kQkvTileRows);
   }
   // One product for all pictures where nothing differs from one to the next.
-  const bool at_once = x.is_one_matrix() && out.is_one_matrix() && x.rows % kQkvTileRows == 0 &&
-                       (per_row || !has_scale);
+  const bool at_once =
+      x.is_one_matrix() && out.is_one_matrix() && x.rows % kQkvTileRows == 0 && per_row;
   const int64_t pictures = at_once ? 1 : x.batch;
   product.m = static_cast<int>(x.batch / pictures * x.rows);
   for (int64_t b = 0; b < pictures; ++b) {
     product.x = x.at(b, 0);
-    if (has_scale) product.x_scale = input.scale.data<float>() + b * (per_row ? x.rows : 1);
+    product.x_scale = input.scale.data<float>() + b * (per_row ? x.rows : 1);
     product.q = out.at(b, 0);
     product.k = out.columns(width, width).at(b, 0);
     product.v = out.columns(2 * width, width).at(b, 0);
