@@ -116,11 +116,7 @@ __device__ void store_chunk(const float (&values)[kChunk], int64_t count, T* to)
 
 /// Whether every row starts at a multiple of 16 bytes (of `alignment`) and ends with a whole chunk.
 inline bool has_aligned_chunks(const Rows& rows, int64_t alignment = 16) {
-  const int64_t size = dtype_bytes(rows.dtype);
-  return rows.empty() ||
-         (reinterpret_cast<uintptr_t>(rows.data) % static_cast<uintptr_t>(alignment) == 0 &&
-          rows.batch_stride * size % alignment == 0 && rows.row_stride * size % alignment == 0 &&
-          rows.cols % kChunk == 0);
+  return rows.empty() || (rows.aligned_to(alignment) && rows.cols % kChunk == 0);
 }
 inline bool has_aligned_chunks(const Tensor& vector) {
   return reinterpret_cast<uintptr_t>(vector.raw()) % 16 == 0 && vector.elements() % kChunk == 0;
