@@ -18,6 +18,9 @@ using cuda::QkvProduct;
 
 constexpr int64_t kVectorBytes = 16;  // alignment of all rows
 
+// A product writes whole tiles of codes, or the last one in part.
+static_assert(kQkvTileRows == cuda::kInt8Tile && kQkvDim == cuda::kInt8Dim);
+
 auto kernel_for(DType dtype) {
   return dtype == DType::i8 ? cuda::gemm_qkv_s8 : cuda::gemm_qkv_e4m3;
 }
