@@ -5,6 +5,7 @@
 #include "kernels/cuda/attention_int8.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/gemm_qkv.h"
+#include "kernels/operands.h"
 #include "quant/formats/cuda_arrange_qkv.h"
 #include "quant/formats/cuda_gemm_scheme.h"
 
@@ -57,6 +58,10 @@ void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight
          "bytes, and only a bias to add, got an input [{}, {}, {}] and an output [{}, {}, {}]",
          weight.heads, stream.count, x.batch, x.rows, x.cols, out.batch, out.rows, out.cols);
   }
+  const Tensor rope = attention->rope.slice(stream.first, stream.first + stream.count);
+  check_tensor("q, k and v: rope", rope, DType::f32, {stream.count, kQkvDim / 2, 2});
+  check_tensor("q, k and v: q_weight", stream.q_weight, DType::bf16, {kQkvDim});
+  check_tensor("q, k and v: k_weight", stream.k_weight, DType::bf16, {kQkvDim});
   stream.normed = true;
   if (x.batch * x.rows == 0) return;
 
@@ -72,7 +77,7 @@ void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight
                         .rows_of_picture = static_cast<int>(x.rows),
                         .q_weight = stream.q_weight.raw(),
                         .k_weight = stream.k_weight.raw(),
-                        .rope = attention->rope.data<float>() + stream.first * kQkvDim,
+                        .rope = rope.data<float>(),
                         .eps = attention->eps,
                         .out_stride = out.row_stride,
                         .multiprocessors = kernels.multiprocessors(),
