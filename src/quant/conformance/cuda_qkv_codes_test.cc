@@ -1,7 +1,11 @@
 // Products that write q and k as the codes of 8-bit attention: beside the pass that makes them from
 // rows, and what attention makes of either.
 
+#include <cmath>
+
 #include "kernels/cuda/attention_int8.h"
+#include "kernels/cuda/gemm_qkv.h"
+#include "kernels/cuda/gemm_tiles.h"
 #include "kernels/testing.h"
 #include "quant/conformance/cuda_qkv_fixture.h"
 
@@ -108,7 +112,7 @@ TEST_P(CudaQkvCodes, WritesTheCodesOfAttention) {
 }
 
 TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
-  for_each_case([&](const QkvLayer& layer) {
+  const auto check = [&](const QkvLayer& layer) {
     const Coded all = multiply_into_codes(kernels(), layer, layer.x);
     for (int64_t b = 0; layer.c.batch > 1 && b < layer.c.batch; ++b) {
       const Coded alone = multiply_into_codes(kernels(), layer, Rows(layer.x).item(b));
@@ -118,7 +122,41 @@ TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
       EXPECT_TRUE(same_bytes(all.codes.q_scale.slice(b, b + 1), alone.codes.q_scale)) << b;
       EXPECT_TRUE(same_bytes(all.codes.k_scale.slice(b, b + 1), alone.codes.k_scale)) << b;
     }
-  });
+  };
+  for_each_case(check);
+  // All pictures' rows are enough for bands of tiles, one picture's are not.
+  constexpr QkvCase kBands[] = {{3, 0, 1024, 8, 8320}};
+  const auto rows_at_once = [&](int64_t pictures) {
+    const QkvCase& c = kBands[0];
+    return cuda::rows_of_tiles_at_once(pictures * c.rows, 3 * c.heads * kHeadDim, c.in,
+                                       cuda::kQkvTileRows, cuda::kQkvTileColumns);
+  };
+  ASSERT_EQ(rows_at_once(3), 8);
+  ASSERT_EQ(rows_at_once(1), 1);
+  for_each_case(check, kBands);
+}
+
+// A NaN is not lost among whole numbers: it reaches the scales of its row of q and of its tile of
+// k, which attention multiplies scores with, and no other head's.
+TEST_P(CudaQkvCodes, ANanReachesTheScales) {
+  QkvLayer layer(kernels(), scheme(), {1, 128, 100, 2, 256});
+  const Tensor bias = kernels().download(layer.bias);
+  bf16* const of_q = bias.data<bf16>();
+  bf16 *const of_k = of_q + layer.width, *const of_v = of_k + layer.width;
+  of_q[5].bits = of_k[kHeadDim + 7].bits = of_v[3].bits = kRowsPoison;
+  layer.bias = kernels().upload(bias);
+  const Coded got = multiply_into_codes(kernels(), layer, layer.x);
+  const float *const q_scale = got.codes.q_scale.data<float>(), *const k_scale =
+                                                                    got.codes.k_scale.data<float>();
+  for (int64_t row = kTileRows; row < kTileRows + layer.c.rows; ++row) {
+    EXPECT_TRUE(std::isnan(q_scale[row])) << row;
+    EXPECT_TRUE(std::isfinite(q_scale[2 * kTileRows + row])) << row;
+    const bf16* const v = Rows(got.wide).row<bf16>(0, row) + 2 * layer.width;
+    EXPECT_TRUE(std::isnan(static_cast<float>(v[3])) && !std::isnan(static_cast<float>(v[4])))
+        << row;
+  }
+  EXPECT_TRUE(std::isfinite(k_scale[1]));
+  EXPECT_TRUE(std::isnan(k_scale[2 + 1]));
 }
 
 // Attention that finds its codes there gives what attention that makes them does, but for their

@@ -1,6 +1,8 @@
 /// For tests of products that give q, k and v, normed and rotated on the way.
 #pragma once
 
+#include <span>
+
 #include "kernels/cuda/check.h"
 #include "quant/conformance/cuda_fixture.h"
 #include "quant/conformance/inputs.h"
@@ -127,8 +129,8 @@ class CudaQkvFixture : public CudaFixture, public ::testing::WithParamInterface<
     return additions * layer.on->rounding().sum;
   }
   template <typename Check>
-  void for_each_case(const Check& check) {
-    for (const QkvCase& c : kQkvCases) {
+  void for_each_case(const Check& check, std::span<const QkvCase> cases = kQkvCases) {
+    for (const QkvCase& c : cases) {
       SCOPED_TRACE(fmt::format("batch {}, {} rows after {}, {} heads, {} inputs", c.batch, c.rows,
                                c.before, c.heads, c.in));
       Arena::Scope scope(kernels().arena());
