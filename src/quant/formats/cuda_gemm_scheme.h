@@ -55,6 +55,7 @@ class CudaQkvScheme : public CudaGemmScheme {
   /// Arranged for those products if they take them: heads of 128 columns, an even number.
   std::shared_ptr<DeviceWeight> join_heads(std::span<const std::shared_ptr<DeviceWeight>> weights,
                                            int64_t heads) override;
+  FusedParts fused() const final { return {true, true, true, true, true}; }
   FusedParts fused(const Epilogue& wanted) const final {
     FusedParts parts = fused_by_multiply(wanted);
     parts.heads = true;
@@ -103,8 +104,6 @@ class CudaE4m3Scheme : public CudaQkvScheme {
  public:
   using CudaQkvScheme::CudaQkvScheme;
   std::string kernel_name() const override { return "cuBLASLt e4m3 (q, k, v: CUTLASS)"; }
-  using CudaQkvScheme::fused;
-  FusedParts fused() const override { return {true, true, true, true, true}; }
   KernelRounding rounding() const override { return kRoundingE4m3; }
 
  protected:

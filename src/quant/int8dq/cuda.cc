@@ -9,8 +9,6 @@ class Int8DqCuda final : public CudaQkvScheme {
  public:
   using CudaQkvScheme::CudaQkvScheme;
   std::string kernel_name() const override { return "CUTLASS s8"; }
-  using CudaQkvScheme::fused;
-  FusedParts fused() const override { return {true, true, true, true, true}; }
   std::optional<PackedWeight> pack(const Tensor& weight, std::string_view name) override {
     return pack_s8(Int8DqScheme(), weight, name);
   }
