@@ -1,38 +1,26 @@
 // FLUX's joint attention on the GPU, bf16 beside 8 bits: results are compared with sums in double
 // at sampled heads and rows, then timed (median of 30), in all and part by part.
 
-#include <cuda_runtime.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <map>
-#include <random>
 #include <string>
 
+#include "cuda_attention8_bench.h"
+#include "cuda_bench.h"
 #include "kernels/cuda/attention_int8.h"
-#include "kernels/cuda/check.h"
-#include "kernels/cuda/cuda_kernels.h"
 
 namespace fluxq {
 namespace {
 
-constexpr int64_t kDim = 128, kText = 256;
-constexpr int kRuns = 30, kWarmUps = 5, kSamples = 48;
-constexpr float kEps = 1e-6f;
+constexpr Sampling kSampling = {.warm_ups = 5, .samples = 30};
+constexpr int kSamples = 48;  // rows of heads that are compared
 
-struct Case {
-  const char* data;
-  int64_t heads, rows, row_elements;
-  bool like_flux;  // else normal values, no rope
-  bool timed = false;
-  bool unit_values = false;  // v[i, i % 128] = 1: results are the weights
-};
-
-const Case kCases[] = {
+const AttentionCase kCases[] = {
     {"random", 1, 128, 384, false},
     {"random", 1, 128, 384, false, false, true},
     {"random", 1, 384, 384, false},
@@ -43,122 +31,6 @@ const Case kCases[] = {
     {"random", 24, 4608, 21504, false, true},
     {"like FLUX", 24, 4608, 21504, true, true},
 };
-
-/// The qkv layer's output, norms and rope on the host. Like FLUX: text and picture have their own
-/// norms with a few large columns, keys a common mean, values a few large columns; rotations of a
-/// picture 64 wide.
-class Data {
- public:
-  explicit Data(const Case& c) : case_(c), cols_(c.heads * kDim) {
-    std::mt19937_64 generator(7);
-    std::normal_distribution<float> normal;
-    wide = Tensor::on_host(DType::bf16, {1, c.rows, c.row_elements});
-    std::vector<float> mean(static_cast<size_t>(3 * cols_)), spread(mean.size(), 1.0f);
-    for (int64_t j = 0; j < 3 * cols_ && c.like_flux; ++j) {
-      const auto at = static_cast<size_t>(j);
-      if (j >= cols_ && j < 2 * cols_) mean[at] = 0.5f * normal(generator);
-      if (j >= 2 * cols_) spread[at] = j % 61 == 0 ? 20.0f : std::exp(0.5f * normal(generator));
-    }
-    bf16* to = wide.data<bf16>();
-    std::vector<float> noise(1000003);
-    for (float& v : noise) v = normal(generator);
-    for (int64_t i = 0, n = 0; i < c.rows; ++i)
-      for (int64_t j = 0; j < c.row_elements; ++j, n = n + 1 == 1000003 ? 0 : n + 1) {
-        const auto at = static_cast<size_t>(std::min(j, 3 * cols_ - 1));
-        to[i * c.row_elements + j] = bf16(noise[static_cast<size_t>(n)] * spread[at] + mean[at]);
-      }
-    for (int64_t i = 0; i < c.rows && c.unit_values; ++i)
-      for (int64_t j = 0; j < cols_; ++j)
-        to[i * c.row_elements + 2 * cols_ + j] = bf16(j % kDim == i % kDim ? 1.0f : 0.0f);
-    for (Tensor& weight : weights) {
-      weight = Tensor::on_host(DType::bf16, {kDim});
-      for (int64_t j = 0; j < kDim; ++j)
-        weight.data<bf16>()[j] =
-            bf16(c.like_flux ? (j % 29 == 3 ? 4.0f : std::exp(0.4f * normal(generator))) : 1.0f);
-    }
-    rope = Tensor::on_host(DType::f32, {c.rows, kDim / 2, 2});
-    for (int64_t i = 0; i < c.rows; ++i)
-      for (int64_t j = 0; j < kDim / 2; ++j) {
-        const int64_t place = std::max<int64_t>(0, i - text());
-        const int64_t axis = j < 8 ? 0 : j < 36 ? 1 : 2, first = axis == 0 ? 0 : axis == 1 ? 8 : 36;
-        const double position =
-            axis == 0 ? 0.0 : static_cast<double>(axis == 1 ? place / 64 : place % 64);
-        const double angle =
-            position * std::pow(1e4, -static_cast<double>(j - first) / (axis == 0 ? 8 : 28));
-        rope.data<float>()[(i * kDim / 2 + j) * 2] =
-            c.like_flux ? static_cast<float>(std::cos(angle)) : 1;
-        rope.data<float>()[(i * kDim / 2 + j) * 2 + 1] =
-            c.like_flux ? static_cast<float>(std::sin(angle)) : 0;
-      }
-  }
-
-  int64_t text() const { return std::min(kText, case_.rows / 3); }
-
-  /// Part 0 or 1, q or k, of one row and head after its norm and rotation.
-  std::vector<double> normed(int64_t part, int64_t row, int64_t head) const {
-    const bf16* x = wide.data<bf16>() + row * case_.row_elements + part * cols_ + head * kDim;
-    const bf16* weight = weights[(row < text() ? 0 : 2) + part].data<bf16>();
-    double squares = 0;
-    for (int64_t j = 0; j < kDim; ++j) squares += std::pow(static_cast<float>(x[j]), 2);
-    std::vector<double> v(kDim);
-    for (int64_t j = 0; j < kDim; ++j)
-      v[static_cast<size_t>(j)] = static_cast<float>(x[j]) / std::sqrt(squares / kDim + kEps) *
-                                  static_cast<float>(weight[j]);
-    for (int64_t j = 0; j < kDim; j += 2) {
-      const float* angle = rope.data<float>() + row * kDim + j;
-      double &even = v[static_cast<size_t>(j)], &odd = v[static_cast<size_t>(j + 1)];
-      const double e = even, o = odd;
-      even = e * angle[0] - o * angle[1];
-      odd = o * angle[0] + e * angle[1];
-    }
-    return v;
-  }
-
-  std::vector<double> attended(int64_t row, int64_t head) const {
-    const std::vector<double> query = normed(0, row, head);
-    std::vector<double> weights_of(static_cast<size_t>(case_.rows)), out(kDim);
-    double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < case_.rows; ++i) {
-      const std::vector<double> key = normed(1, i, head);
-      double score = 0;
-      for (size_t j = 0; j < kDim; ++j) score += query[j] * key[j];
-      weights_of[static_cast<size_t>(i)] = score / std::sqrt(static_cast<double>(kDim));
-      most = std::max(most, weights_of[static_cast<size_t>(i)]);
-    }
-    for (double& w : weights_of) sum += w = std::exp(w - most);
-    for (int64_t i = 0; i < case_.rows; ++i) {
-      const bf16* v = wide.data<bf16>() + i * case_.row_elements + 2 * cols_ + head * kDim;
-      for (size_t j = 0; j < kDim; ++j)
-        out[j] += weights_of[static_cast<size_t>(i)] / sum * static_cast<float>(v[j]);
-    }
-    return out;
-  }
-
-  Tensor wide, weights[4], rope;  // weights: q and k of the text, q and k of the picture
-
- private:
-  const Case& case_;
-  const int64_t cols_;
-};
-
-double median_ms(CudaKernels& kernels, const std::function<void()>& run) {
-  cudaEvent_t begin, end;
-  cuda::check(cudaEventCreate(&begin), "an event");
-  cuda::check(cudaEventCreate(&end), "an event");
-  std::vector<float> times(kRuns);
-  for (int i = 0; i < kWarmUps; ++i) run();
-  for (float& ms : times) {
-    cuda::check(cudaEventRecord(begin, kernels.stream()), "an event");
-    run();
-    cuda::check(cudaEventRecord(end, kernels.stream()), "an event");
-    cuda::check(cudaEventSynchronize(end), "an event");
-    cuda::check(cudaEventElapsedTime(&ms, begin, end), "an event");
-  }
-  (void)cudaEventDestroy(begin);
-  (void)cudaEventDestroy(end);
-  std::sort(times.begin(), times.end());
-  return 0.5 * (times[kRuns / 2 - 1] + times[kRuns / 2]);
-}
 
 struct Precision {
   const char* name;
@@ -230,7 +102,7 @@ class Errors {
 
 class Run {
  public:
-  Run(CudaKernels& kernels, const Case& c) : kernels_(kernels), case_(c), data_(c) {
+  Run(CudaKernels& kernels, const AttentionCase& c) : kernels_(kernels), case_(c), data_(c) {
     wide_ = kernels.upload(data_.wide);
     out_ = kernels.allocate(DType::bf16, {1, c.rows, c.heads * kDim});
     const int64_t cols = c.heads * kDim;
@@ -254,7 +126,7 @@ class Run {
     const Tensor got = kernels_.download(out_);
     attend_once();
     const Tensor again = kernels_.download(out_);
-    const bool same = std::memcmp(got.raw(), again.raw(), static_cast<size_t>(got.bytes())) == 0;
+    const bool same = same_bytes(got, again);
     double squares = 0, errors = 0, worst = 0;
     for (int i = 0; i < kSamples; ++i)
       for (int64_t j = 0; j < kDim; ++j) {
@@ -274,7 +146,8 @@ class Run {
                 right ? "" : "  WRONG");
     if (case_.timed) {
       // What bf16 norms in place is normed again: the same work.
-      const double ms = median_ms(kernels_, [&] { kernels_.joint_attention(args_); });
+      const double ms =
+          1e-3 * median_us(kernels_, kSampling, [&] { kernels_.joint_attention(args_); });
       std::printf("  %.4f ms with norms, %.1f TFLOP/s", ms, tflops(ms));
     }
     std::printf("\n");
@@ -291,8 +164,7 @@ class Run {
     Arena::Scope scope(kernels_.arena());
     const Int8Codes codes = take_int8_codes(kernels_, args_);
     encode_int8(kernels_, args_, codes);
-    check(cudaMemsetAsync(out_.raw(), 0xff, static_cast<size_t>(out_.bytes()), kernels_.stream()),
-          "NaN everywhere");
+    poison(kernels_, out_);
     kernels_.synchronize();
     const Tensor q = kernels_.download(codes.q), k = kernels_.download(codes.k);
     const Tensor q_scale = kernels_.download(codes.q_scale);
@@ -399,13 +271,11 @@ class Run {
   }
   void attend_once() {
     kernels_.copy_to(data_.wide, wide_);
-    cuda::check(
-        cudaMemsetAsync(out_.raw(), 0xff, static_cast<size_t>(out_.bytes()), kernels_.stream()),
-        "NaN everywhere");
+    poison(kernels_, out_);
     kernels_.joint_attention(args_);
   }
   void print(const std::string& name, const std::function<void()>& run) {
-    const double ms = median_ms(kernels_, run);
+    const double ms = 1e-3 * median_us(kernels_, kSampling, run);
     std::printf("    %-20s S %5ld %8.4f ms", name.c_str(), case_.rows, ms);
     if (name.starts_with("attention")) std::printf(" %7.1f TFLOP/s", tflops(ms));
     std::printf("\n");
@@ -413,8 +283,8 @@ class Run {
   }
 
   CudaKernels& kernels_;
-  const Case& case_;
-  Data data_;
+  const AttentionCase& case_;
+  AttentionData data_;
   Tensor wide_, out_;
   JointAttention args_;
   std::vector<std::vector<double>> expected_;
@@ -427,7 +297,7 @@ int main() {
   using namespace fluxq;
   try {
     CudaKernels kernels;
-    for (const Case& c : kCases) {
+    for (const AttentionCase& c : kCases) {
       Run run(kernels, c);
       for (const Precision& p : kPrecisions) {
         if (!c.timed && p.value != AttentionPrecision::bf16) run.explain(p);

@@ -14,19 +14,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
+#include "cuda_bench.h"
 #include "kernels/cuda/blas.h"
-#include "kernels/cuda/check.h"
 #include "kernels/cuda/plain_gemm.h"
 #include "quant/scheme.h"
 
 namespace fluxq {
 namespace {
 
-constexpr int kWarmUp = 3, kSamples = 10, kLaunches = 10;  // launches of a sample
-constexpr int64_t kCheckedRows = 64;                       // at either end
-constexpr int64_t kMargin = 128;  // columns left and right of an output: it is a window
+constexpr Sampling kSampling = {.warm_ups = 3, .samples = 10, .launches = 10};
+constexpr int64_t kCheckedRows = 64;  // at either end
+constexpr int64_t kMargin = 128;      // columns left and right of an output: it is a window
 
 struct Ending {
   const char* name;
@@ -56,46 +55,16 @@ std::vector<Case> all_cases(bool quick) {
           {18432, 3072, {{4, 1}, {16, 1}, {64, 1}}, {kBias}}};
 }
 
-class Timer {
- public:
-  explicit Timer(CudaKernels& kernels) : kernels_(kernels) {
-    cuda::check(cudaEventCreate(&begin_), "an event");
-    cuda::check(cudaEventCreate(&end_), "an event");
-  }
-  ~Timer() {
-    (void)cudaEventDestroy(begin_);
-    (void)cudaEventDestroy(end_);
-  }
-  // Microseconds of one launch among many, so that the host's do not show.
-  template <typename Work>
-  double median_us(const Work& work) {
-    for (int i = 0; i < kWarmUp; ++i) work();
-    std::vector<float> times(kSamples);
-    for (float& time : times) {
-      cuda::check(cudaEventRecord(begin_, kernels_.stream()), "an event");
-      for (int i = 0; i < kLaunches; ++i) work();
-      cuda::check(cudaEventRecord(end_, kernels_.stream()), "an event");
-      cuda::check(cudaEventSynchronize(end_), "an event");
-      cuda::check(cudaEventElapsedTime(&time, begin_, end_), "an event");
-    }
-    std::ranges::sort(times);
-    return 1e3 * (times[kSamples / 2 - 1] + times[kSamples / 2]) / 2 / kLaunches;
-  }
-  // Microseconds that the host takes for one, with the device idle at first.
-  template <typename Work>
-  double host_us(const Work& work) {
-    kernels_.synchronize();
-    const auto begun = std::chrono::steady_clock::now();
-    for (int i = 0; i < kLaunches; ++i) work();
-    const std::chrono::duration<double, std::micro> host = std::chrono::steady_clock::now() - begun;
-    kernels_.synchronize();
-    return host.count() / kLaunches;
-  }
-
- private:
-  CudaKernels& kernels_;
-  cudaEvent_t begin_ = nullptr, end_ = nullptr;
-};
+// Microseconds that the host takes for one launch, with the device idle at first.
+template <typename Work>
+double host_us(CudaKernels& kernels, const Work& work) {
+  kernels.synchronize();
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < kSampling.launches; ++i) work();
+  const std::chrono::duration<double, std::micro> host = std::chrono::steady_clock::now() - begun;
+  kernels.synchronize();
+  return host.count() / kSampling.launches;
+}
 
 Tensor random(CudaKernels& kernels, DType dtype, Shape shape, uint64_t key, float spread) {
   const Tensor tensor = kernels.allocate(dtype, std::move(shape));
@@ -166,7 +135,7 @@ class Problem {
 
   // All of the output, on the host.
   Tensor output(const Epilogue& epilogue) {
-    poison();
+    poison(kernels_, wide_);
     multiply(epilogue);
     const Tensor host = kernels_.download(wide_);
     kernels_.synchronize();
@@ -175,7 +144,7 @@ class Problem {
 
   // The largest error of the first and last rows; infinite for anything missing or out of place.
   double error(const Epilogue& epilogue) {
-    poison();
+    poison(kernels_, wide_);
     multiply(epilogue);
     if (!kernels_.all_finite(out_)) return INFINITY;
     const int64_t rows = std::min(size_.m, kCheckedRows);
@@ -184,12 +153,6 @@ class Problem {
   }
 
  private:
-  void poison() {
-    cuda::check(
-        cudaMemsetAsync(wide_.raw(), 0xff, static_cast<size_t>(wide_.bytes()), kernels_.stream()),
-        "poisoning");
-  }
-
   double error_of_rows(const Epilogue& epilogue, int64_t begin, int64_t count) {
     const auto [batch, m, n, k] = size_;
     Prepared some = prepared_;
@@ -241,19 +204,15 @@ class Problem {
 // What a product's rounding to bf16, or the sums of e4m3, may cost at these sizes.
 double tolerance(const SchemeKernels& on) { return on.rounding().sum > 0x1p-20 ? 6e-2 : 6e-3; }
 
-bool same_bytes(const Tensor& a, const Tensor& b) {
-  return a.bytes() == b.bytes() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.bytes())) == 0;
-}
-
 // Each algorithm that cuBLASLt offers for the product that it did last.
-void print_ranks(CudaKernels& kernels, Timer& timer, Problem& problem, const Epilogue& epilogue) {
+void print_ranks(CudaKernels& kernels, Problem& problem, const Epilogue& epilogue) {
   const Tensor first = problem.output(epilogue);
   const CudaBlas::Shape shape = kernels.blas().latest();
   for (int rank = 0; kernels.blas().choose(shape, rank); ++rank) {
     const bool same = same_bytes(problem.output(epilogue), first);
     fmt::print("    rank {} {:9.1f} us{}\n", rank,
-               timer.median_us([&] { problem.multiply(epilogue); }), same ? "" : "  other bytes");
+               median_us(kernels, kSampling, [&] { problem.multiply(epilogue); }),
+               same ? "" : "  other bytes");
   }
   kernels.blas().choose(shape, 0);
 }
@@ -261,10 +220,9 @@ void print_ranks(CudaKernels& kernels, Timer& timer, Problem& problem, const Epi
 bool measure(CudaKernels& kernels, const Scheme& scheme, const Weight& weight, const Size& size,
              const std::vector<Ending>& endings, bool ranks) {
   Arena::Scope scope(kernels.arena());
-  Timer timer(kernels);
   Problem problem(kernels, weight, size);
   const auto [batch, m, n, k] = size;
-  const double preparing = timer.median_us([&] { problem.prepare(); });
+  const double preparing = median_us(kernels, kSampling, [&] { problem.prepare(); });
   const double work = 2.0 * static_cast<double>(batch * m) * static_cast<double>(n * k);
   bool all_right = true;
   for (const Ending& wanted : endings) {
@@ -277,12 +235,12 @@ bool measure(CudaKernels& kernels, const Scheme& scheme, const Weight& weight, c
     const bool right = error <= tolerance(problem.on());
     const bool same = same_bytes(problem.output(epilogue), problem.output(epilogue));
     const auto multiply = [&] { problem.multiply(epilogue); };
-    const double product = timer.median_us(multiply);
+    const double product = median_us(kernels, kSampling, multiply);
     fmt::print("{:<16} {:>5} {:>5} {:>5}  {:<13} {:8.1f} {:9.1f} {:8.1f} {:8.1f}  {:.2e}{}{}\n",
                scheme.info().name, batch * m, n, k, ending.name, preparing, product,
-               work / product / 1e6, timer.host_us(multiply), error, right ? "" : "  WRONG",
+               work / product / 1e6, host_us(kernels, multiply), error, right ? "" : "  WRONG",
                same ? "" : "  TWO RUNS DIFFER");
-    if (ranks && m > 1 && problem.uses_blas()) print_ranks(kernels, timer, problem, epilogue);
+    if (ranks && m > 1 && problem.uses_blas()) print_ranks(kernels, problem, epilogue);
     std::fflush(stdout);
     all_right = all_right && right && same;
   }

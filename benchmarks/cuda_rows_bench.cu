@@ -14,8 +14,7 @@
 #include <random>
 #include <string>
 
-#include "kernels/cuda/check.h"
-#include "kernels/cuda/cuda_kernels.h"
+#include "cuda_bench.h"
 #include "kernels/ref/ref_kernels.h"
 #include "quant/formats/cuda_quantize.h"
 #include "quant/formats/e4m3.h"
@@ -166,10 +165,7 @@ void check_all(CudaKernels& gpu) {
 // cache.
 class Timer {
  public:
-  explicit Timer(CudaKernels& gpu) : gpu_(gpu) {
-    cuda::check(cudaEventCreate(&start_), "an event");
-    cuda::check(cudaEventCreate(&stop_), "an event");
-  }
+  explicit Timer(const CudaKernels& gpu) : timer_(gpu) {}
 
   // `bytes` is what one call moves; run(i) uses the i-th of copies(bytes) sets of operands.
   static int copies(double bytes) { return std::clamp(static_cast<int>(4e8 / bytes), 1, 8); }
@@ -178,12 +174,9 @@ class Timer {
     constexpr int kSamples = 30, kCalls = 8;
     std::vector<float> times;
     for (int sample = -3; sample < kSamples; ++sample) {
-      cuda::check(cudaEventRecord(start_, gpu_.stream()), "an event");
-      for (int call = 0; call < kCalls; ++call) run(call % copies(bytes));
-      cuda::check(cudaEventRecord(stop_, gpu_.stream()), "an event");
-      gpu_.synchronize();
-      float ms = 0;
-      cuda::check(cudaEventElapsedTime(&ms, start_, stop_), "a time");
+      const float ms = timer_.ms([&] {
+        for (int call = 0; call < kCalls; ++call) run(call % copies(bytes));
+      });
       if (sample >= 0) times.push_back(1000 * ms / kCalls);
     }
     std::sort(times.begin(), times.end());
@@ -193,8 +186,7 @@ class Timer {
   }
 
  private:
-  CudaKernels& gpu_;
-  cudaEvent_t start_ = nullptr, stop_ = nullptr;
+  DeviceTimer timer_;
 };
 
 class Times {
