@@ -44,11 +44,11 @@ class GpuMemory : public ::testing::Test {
   /// The peak of loading and a first run keeps to the plan; runs from the third on, when all graphs
   /// are there, allocate nothing, neither here nor in CUDA's own libraries.
   void check(const ModelFolder& model, const Recipe& recipe, const Request& request,
-             Residency residency) {
+             Residency residency, AttentionPrecision attention = AttentionPrecision::bf16) {
     const MemoryPlan plan = plan_memory(model, recipe, memory_of(request, residency), *kernels_);
     if (plan.needed_bytes() > kernels_->free_bytes()) GTEST_SKIP() << "too little free memory";
     const int64_t before = held_bytes();
-    TextToImage pipeline(model, recipe, *kernels_, progress_, cancel_, residency);
+    TextToImage pipeline(model, recipe, *kernels_, progress_, cancel_, residency, attention);
     pipeline.run(request, progress_, cancel_);
     const int64_t peak = kernels_->take_peak_bytes().value() - before;
     const auto megabytes = [](int64_t bytes) { return static_cast<double>(bytes) * 1e-6; };
@@ -107,7 +107,7 @@ TEST_P(GpuMemoryOfFlux, KeepsToThePlanInFullSize) {
                            .guidance = 0,
                            .max_text_tokens = 256};
   check(model("flux-schnell"), Recipe::load(kSource / "recipes/small.json", scheme), request,
-        GetParam());
+        GetParam(), AttentionPrecision::fp8);  // which takes codes as well
 }
 
 INSTANTIATE_TEST_SUITE_P(Residencies, GpuMemoryOfFlux,

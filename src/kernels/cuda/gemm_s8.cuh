@@ -171,6 +171,8 @@ struct Kernel {
     arguments.epilogue.ptr_D = static_cast<Bf16*>(p.out);
     arguments.hw_info.device_id = 0;
     arguments.hw_info.sm_count = p.multiprocessors;
+    // Sparse weights have half the bytes, and the other kernel's gates make single pictures of a
+    // batch.
     if constexpr (!kSparse && std::is_same_v<Schedule, Pingpong>)
       arguments.scheduler.max_swizzle_size =
           rows_of_tiles_at_once(p.m, p.n, p.k, cute::size<0>(Tile{}), cute::size<1>(Tile{}));

@@ -18,10 +18,12 @@ inline constexpr uint16_t kRowsPoison = 0xffff;  // of rows: NaN
 /// `before` rows of the attention stand before those of the product.
 struct QkvCase {
   int64_t batch, before, rows, heads, in;
+  bool biased = true;
 };
-inline constexpr QkvCase kQkvCases[] = {{1, 0, 128, 2, 256},  {1, 128, 100, 2, 256},
-                                        {3, 0, 256, 2, 384},  {3, 128, 77, 2, 128},
-                                        {1, 0, 640, 24, 512}, {3, 128, 256, 24, 256}};
+inline constexpr QkvCase kQkvCases[] = {{1, 0, 128, 2, 256},          {1, 128, 100, 2, 256},
+                                        {3, 0, 256, 2, 384},          {3, 128, 77, 2, 128},
+                                        {1, 128, 140, 3, 144, false}, {1, 0, 640, 24, 512},
+                                        {3, 128, 256, 24, 256}};
 
 /// The layer of a case, its input, and what attention knows of both. Pictures and parts differ in
 /// size, so that a scale of one would not do for another.
@@ -40,7 +42,8 @@ class QkvLayer {
     }
     joined = on->join(weights);
     arranged = on->join_heads(weights, c.heads);
-    bias = kernels.upload(testing::random_tensor(DType::bf16, {3 * width}, seed_++, 0.5));
+    if (c.biased)
+      bias = kernels.upload(testing::random_tensor(DType::bf16, {3 * width}, seed_++, 0.5));
     x = kernels.upload(
         matrix(DType::bf16, c.batch * c.rows, c.in, seed_++, [&](float n, int64_t r, int64_t) {
           return n * static_cast<float>(1 + r / c.rows);

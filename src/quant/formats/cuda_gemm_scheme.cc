@@ -27,7 +27,11 @@ std::shared_ptr<DeviceWeight> CudaGemmScheme::join(
   const auto& first = static_cast<const CodesWeight&>(*weights.front());
   auto joined = std::make_shared<CodesWeight>();
   joined->in = first.in;
-  for (const auto& weight : weights) joined->out += weight->out;
+  for (const auto& weight : weights) {
+    joined->out += weight->out;
+    if (static_cast<const CodesWeight&>(*weight).heads != 0)
+      fail(ErrorCode::internal, "joining weights: expected rows in order, got those of heads");
+  }
   joined->memory = kernels_.allocate(first.codes.dtype, {joined->out, joined->in});
   joined->codes = joined->memory;
   joined->bytes = joined->memory.bytes();

@@ -52,7 +52,7 @@ class CudaGemmScheme : public SchemeKernels {
 class CudaQkvScheme : public CudaGemmScheme {
  public:
   using CudaGemmScheme::CudaGemmScheme;
-  /// Arranged for those products if they take them: heads of 128 columns, an even number.
+  /// Arranged for those products if they take them: heads of 128 columns.
   std::shared_ptr<DeviceWeight> join_heads(std::span<const std::shared_ptr<DeviceWeight>> weights,
                                            int64_t heads) override;
   FusedParts fused() const final { return {true, true, true, true, true}; }

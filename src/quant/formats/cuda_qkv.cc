@@ -32,9 +32,8 @@ const CodesWeight& codes_of(const std::shared_ptr<DeviceWeight>& weight) {
 
 // Whether the kernels take these weights.
 bool takes(std::span<const std::shared_ptr<DeviceWeight>> weights, int64_t heads) {
-  return heads % 2 == 0 && weights.size() == 3 &&
-         std::ranges::all_of(weights, [heads](const auto& weight) {
-           return weight->out == heads * kQkvDim && weight->in % 128 == 0 &&
+  return weights.size() == 3 && std::ranges::all_of(weights, [heads](const auto& weight) {
+           return weight->out == heads * kQkvDim && weight->in % kVectorBytes == 0 &&
                   codes_of(weight).codes.aligned_to(kVectorBytes);
          });
 }
