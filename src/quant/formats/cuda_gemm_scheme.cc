@@ -22,7 +22,7 @@ std::shared_ptr<DeviceWeight> CudaGemmScheme::load(const PackedWeight& weight, i
   return loaded;
 }
 
-std::shared_ptr<DeviceWeight> CudaGemmScheme::join(
+std::shared_ptr<CodesWeight> CudaGemmScheme::join_scales(
     std::span<const std::shared_ptr<DeviceWeight>> weights) {
   const auto& first = static_cast<const CodesWeight&>(*weights.front());
   auto joined = std::make_shared<CodesWeight>();
@@ -42,11 +42,22 @@ std::shared_ptr<DeviceWeight> CudaGemmScheme::join(
   int64_t begin = 0;
   for (const auto& weight : weights) {
     const auto& part = static_cast<const CodesWeight&>(*weight);
-    copy_rows(kernels_, part.codes, joined->codes.middle(begin, part.out));
     if (!part.scale.empty()) {
       cuda::spread_scales(kernels_, part.scale, 1, part.out,
                           joined->scale.slice(begin, begin + part.out));
     }
+    begin += part.out;
+  }
+  return joined;
+}
+
+std::shared_ptr<DeviceWeight> CudaGemmScheme::join(
+    std::span<const std::shared_ptr<DeviceWeight>> weights) {
+  std::shared_ptr<CodesWeight> joined = join_scales(weights);
+  int64_t begin = 0;
+  for (const auto& weight : weights) {
+    const auto& part = static_cast<const CodesWeight&>(*weight);
+    copy_rows(kernels_, part.codes, joined->codes.middle(begin, part.out));
     begin += part.out;
   }
   return joined;

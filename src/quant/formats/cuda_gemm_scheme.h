@@ -36,6 +36,8 @@ class CudaGemmScheme : public SchemeKernels {
   std::vector<float> dequantize(const Prepared& input) override;
 
  protected:
+  /// join() but for the codes, whose memory is not written yet.
+  std::shared_ptr<CodesWeight> join_scales(std::span<const std::shared_ptr<DeviceWeight>> weights);
   /// New parts on the device for a weight of `scheme`, of the shape of `weight`.
   PackedWeight new_parts(const Scheme& scheme, const Tensor& weight);
   /// The parts of a scheme that keeps weights in the stream's dtype: the weight itself, checked.

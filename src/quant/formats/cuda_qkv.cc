@@ -118,13 +118,12 @@ void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight
 
 std::shared_ptr<DeviceWeight> CudaQkvScheme::join_heads(
     std::span<const std::shared_ptr<DeviceWeight>> weights, int64_t heads) {
-  const std::shared_ptr<DeviceWeight> joined = join(weights);
-  if (!takes(weights, heads)) return joined;
-  auto& arranged = static_cast<CodesWeight&>(*joined);
-  arranged.heads = heads;
+  if (!takes(weights, heads)) return join(weights);
+  std::shared_ptr<CodesWeight> arranged = join_scales(weights);
+  arranged->heads = heads;
   cuda::arrange_qkv(kernels_, codes_of(weights[0]).codes, codes_of(weights[1]).codes,
-                    codes_of(weights[2]).codes, heads, arranged.codes);
-  return joined;
+                    codes_of(weights[2]).codes, heads, arranged->codes);
+  return arranged;
 }
 
 void CudaQkvScheme::matmul(const Prepared& input, const DeviceWeight& weight,
