@@ -60,17 +60,14 @@ int64_t Linear::out() const {
 }
 
 Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers) {
-  return side_by_side(kernels, std::move(layers),
-                      [](SchemeKernels& scheme, auto weights) { return scheme.join(weights); });
+  return side_by_side(kernels, std::move(layers), 0);
 }
 
 Linear Linear::qkv(Kernels& kernels, std::vector<Linear> layers, int64_t heads) {
-  return side_by_side(kernels, std::move(layers), [heads](SchemeKernels& scheme, auto weights) {
-    return scheme.join_heads(weights, heads);
-  });
+  return side_by_side(kernels, std::move(layers), heads);
 }
 
-Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers, const Join& join) {
+Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers, int64_t heads) {
   Linear all;
   for (Linear& layer : layers) {
     if (!layer.empty() && !all.empty() && layer.in() != all.in())
@@ -79,11 +76,11 @@ Linear Linear::side_by_side(Kernels& kernels, std::vector<Linear> layers, const 
     std::ranges::move(layer.pieces_, std::back_inserter(all.pieces_));
   }
   if (all.pieces_.size() < 2) return all;
-  Linear one = joined(kernels, all.pieces_, join);
+  Linear one = joined(kernels, all.pieces_, heads);
   return one.empty() ? all : one;
 }
 
-Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces, const Join& join) {
+Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces, int64_t heads) {
   const Piece& first = pieces.front();
   std::vector<std::shared_ptr<DeviceWeight>> weights;
   int64_t out = 0;
@@ -94,7 +91,8 @@ Linear Linear::joined(Kernels& kernels, const std::vector<Piece>& pieces, const 
     weights.push_back(piece.weight);
     out += piece.weight->out;
   }
-  std::shared_ptr<DeviceWeight> weight = join(*first.scheme, weights);
+  std::shared_ptr<DeviceWeight> weight =
+      heads == 0 ? first.scheme->join(weights) : first.scheme->join_heads(weights, heads);
   if (!weight) return {};
   Tensor bias;
   if (!first.bias.empty()) {

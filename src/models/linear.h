@@ -3,7 +3,6 @@
 /// model writes the whole epilogue and never asks.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -40,10 +39,9 @@ class Linear {
     Tensor bias;         // [out], the stream's dtype, or empty
     Tensor input_scale;  // [in] f32, or empty
   };
-  using Join = std::function<std::shared_ptr<DeviceWeight>(
-      SchemeKernels& scheme, std::span<const std::shared_ptr<DeviceWeight>> weights)>;
-  static Linear side_by_side(Kernels& kernels, std::vector<Linear> layers, const Join& join);
-  static Linear joined(Kernels& kernels, const std::vector<Piece>& pieces, const Join& join);
+  // `heads`: of q, k and v, or 0 for any other layers.
+  static Linear side_by_side(Kernels& kernels, std::vector<Linear> layers, int64_t heads);
+  static Linear joined(Kernels& kernels, const std::vector<Piece>& pieces, int64_t heads);
   std::vector<Piece> pieces_;  // their outputs side by side
 };
 
