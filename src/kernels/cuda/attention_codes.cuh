@@ -22,10 +22,9 @@ __device__ inline float scale_for(float largest) {
   return largest > 0 || isnan(largest) ? largest * (1 / kLargestCode) : 1.0f;
 }
 
-/// v * inverse rounded to whole numbers below 128: a sum with 1.5 * 2^23 has them in its lowest
-/// byte, which takes no conversion.
+/// v * inverse rounded to whole numbers below 128: the lowest bytes of sums, which takes no
+/// conversion.
 __device__ inline uint2 codes_of(const float (&v)[kChunk], float inverse) {
-  constexpr float kOneAndAHalf = 12582912.0f;
   uint32_t pairs[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {

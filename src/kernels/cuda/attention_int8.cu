@@ -132,8 +132,9 @@ void launch(CudaKernels& kernels, const Work& work, const CUtensorMap& values) {
 
 bool suits_int8(const JointAttention& a) {
   const auto suits = [](const Rows& x) { return x.dtype == DType::bf16 && has_aligned_chunks(x); };
-  return a.q.cols == a.heads * kInt8Dim && a.q.rows > 0 && a.streams.size() <= 2 && suits(a.q) &&
-         suits(a.k) && suits(a.v) && suits(a.out);
+  return a.precision != AttentionPrecision::bf16 && a.q.cols == a.heads * kInt8Dim &&
+         a.q.rows > 0 && a.streams.size() <= 2 && suits(a.q) && suits(a.k) && suits(a.v) &&
+         suits(a.out);
 }
 
 void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v, const Rows& out) {

@@ -2,20 +2,21 @@
 /// cores leave them, ready to multiply values.
 #pragma once
 
+#include <bit>
 #include <climits>
 #include <cmath>
 
 #include "kernels/cuda/attention_int8.cuh"
+#include "kernels/cuda/device_values.cuh"
 
 namespace fluxq::cuda::attention8 {
 
-// An s32 sum n that began at kOneAndAHalf reads as the float kOffset + n, for |n| < 2^22.
-constexpr uint32_t kOneAndAHalf = 0x4b400000;
-constexpr float kOffset = 12582912.0f;  // 1.5 * 2^23
+// An s32 sum n that began at the bits of kOneAndAHalf reads as the float kOneAndAHalf + n.
+constexpr auto kBegin = std::bit_cast<uint32_t>(kOneAndAHalf);
 
 __device__ inline void start(uint32_t (&scores)[64]) {
 #pragma unroll
-  for (uint32_t& score : scores) score = kOneAndAHalf;
+  for (uint32_t& score : scores) score = kBegin;
 }
 
 __device__ inline float exp2_of(float x) {
@@ -46,11 +47,11 @@ __device__ void soften(uint32_t (&scores)[64], const float (&scale)[2], RowState
   for (int h = 0; h < 2; ++h) {
     most[h] = max(most[h], __shfl_xor_sync(0xffffffffu, most[h], 1));
     most[h] = max(most[h], __shfl_xor_sync(0xffffffffu, most[h], 2));
-    const float largest = (__int_as_float(most[h]) - kOffset) * scale[h];
+    const float largest = (__int_as_float(most[h]) - kOneAndAHalf) * scale[h];
     const float old = state.reference[h];
     if (largest > old + T::kSlack) state.reference[h] = largest;
     factor[h] = exp2_of(old - state.reference[h]);
-    offset[h] = T::kShift - __fmaf_rn(kOffset, scale[h], state.reference[h]);
+    offset[h] = T::kShift - __fmaf_rn(kOneAndAHalf, scale[h], state.reference[h]);
     state.sum[h] *= factor[h];
   }
 #pragma unroll

@@ -18,6 +18,9 @@ __device__ inline float to_float(bf16 value) {
   return __uint_as_float(static_cast<uint32_t>(value.bits) << 16);
 }
 
+/// 1.5 * 2^23: whole numbers of less than 2^22 that are added to it stand in its lowest bits.
+inline constexpr float kOneAndAHalf = 12582912.0f;
+
 /// `value` rounded to T (float or bf16), ties to even, NaN kept.
 template <typename T>
 __device__ T round_to(float value);

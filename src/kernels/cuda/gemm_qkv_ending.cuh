@@ -41,7 +41,7 @@ struct Tile {
         picture(first_row / p.rows_of_picture),
         row_of_picture(first_row % p.rows_of_picture),
         is_k(column >= p.heads) {}
-  /// A chunk's first column of q | k | v.
+  /// The first columns of its head and of its values, of q | k | v.
   __device__ int column_of_head() const { return index * kQkvDim; }
   __device__ int column_of_values(const QkvProduct& p) const {
     return 2 * p.heads * kQkvDim + index * kQkvTileValues;

@@ -10,14 +10,12 @@ std::shared_ptr<AttentionCodes> CudaKernels::attention_codes(const JointAttentio
   // A product writes whole tiles of codes.
   const bool begin_with_tiles = std::ranges::all_of(
       args.streams, [](const auto& stream) { return stream.first % cuda::kInt8Tile == 0; });
-  if (args.precision == AttentionPrecision::bf16 || !begin_with_tiles || !cuda::suits_int8(args))
-    return nullptr;
+  if (!begin_with_tiles || !cuda::suits_int8(args)) return nullptr;
   return std::make_shared<Int8Codes>(cuda::take_int8_codes(*this, args));
 }
 
 void CudaKernels::joint_attention(const JointAttention& args) {
-  if (args.precision == AttentionPrecision::bf16 || !cuda::suits_int8(args))
-    return Kernels::joint_attention(args);
+  if (!cuda::suits_int8(args)) return Kernels::joint_attention(args);
   Arena::Scope scope(arena());
   const auto* begun = dynamic_cast<const Int8Codes*>(args.codes.get());
   const Int8Codes codes = begun ? *begun : cuda::take_int8_codes(*this, args);
