@@ -171,7 +171,6 @@ class Run {
     const Tensor k_scale = kernels_.download(codes.k_scale);
     const int64_t tiles = codes.q.dim(2);
     const Tensor v = codes_values ? kernels_.download(codes.v) : Tensor();
-    const Tensor v_scale = codes_values ? kernels_.download(codes.v_scale) : Tensor();
     attention_int8(kernels_, codes, args_.v, args_.out);
     const Tensor out = kernels_.download(out_);
     for (int64_t head = 0; head < case_.heads; ++head) {
@@ -189,7 +188,7 @@ class Run {
         const int64_t tile = head * tiles + row / kInt8Tile, piece = row % kInt8Tile / 16 ^ col % 8;
         const auto code = static_cast<const uint8_t*>(
             v.raw())[(tile * kDim + col) * kInt8Tile + piece * 16 + place];
-        return of_e4m3(code) * v_scale.data<float>()[head * kDim + col];
+        return of_e4m3(code);
       };
       Errors scores("scores of the codes"), results("results from the codes");
       Errors values("values of the codes");

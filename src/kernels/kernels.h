@@ -92,7 +92,7 @@ struct Attention {
 /// What attention computes in, as far as the device can: 8 bits are faster and less accurate.
 enum class AttentionPrecision : uint8_t { bf16, fp8, int8 };
 
-/// q and k in another form than rows, in the arena.
+/// q, k and perhaps v in another form than rows, in the arena.
 struct AttentionCodes {
   virtual ~AttentionCodes() = default;
 };
@@ -106,7 +106,7 @@ struct JointAttention {
     int64_t first = 0, count = 0;
     Tensor q_weight{}, k_weight{};
     /// The product that made q and k of these rows normed and rotated them: into `codes` where
-    /// there are any, else into the rows.
+    /// there are any (v too, if they have v), else into the rows.
     bool normed = false;
   };
   Rows q{}, k{}, v{}, out{};

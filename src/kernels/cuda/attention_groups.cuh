@@ -1,5 +1,4 @@
-/// A warpgroup of 8-bit attention: 64 queries of one tile after the other. The two groups of a
-/// block take turns: while one computes exponentials, the tensor cores work for the other.
+/// A warpgroup of 8-bit attention: 64 queries of one tile after the other.
 #pragma once
 
 #include "kernels/cuda/attention_weights.cuh"
@@ -40,12 +39,13 @@ __device__ inline float sum_of_row(const RowState& state, int h) {
 }
 
 /// `row` is the thread's first one of the tile.
-__device__ inline void store_part(const float (&result)[64], const RowState& state,
-                                  const Work& work, const Unit& unit, int row) {
+template <typename T>
+__device__ void store_part(const float (&result)[64], const RowState& state, const Work& work,
+                           const Unit& unit, int row) {
   const int first_col = static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
-    const int64_t place = unit.place * kTile + row + 8 * h;
+    const int64_t place = unit.place * kQueryRows<T> + row + 8 * h;
     const float sum = sum_of_row(state, h);
     if (first_col == 0) work.parts.rows[place] = {state.reference[h], sum};
 #pragma unroll
@@ -55,10 +55,11 @@ __device__ inline void store_part(const float (&result)[64], const RowState& sta
   }
 }
 
-inline __device__ void store(const float (&result)[64], const RowState& state, const Work& work,
-                             const Unit& unit, int row_of_tile) {
+template <typename T>
+__device__ void store(const float (&result)[64], const RowState& state, const Work& work,
+                      const Unit& unit, int row_of_tile) {
   const int first_col = static_cast<int>(threadIdx.x) % 4 * 2;
-  const int row = unit.tile * kTile + row_of_tile;
+  const int row = unit.tile * kQueryRows<T> + row_of_tile;
   bf16* const out = static_cast<bf16*>(work.out.data) + unit.picture * work.out.batch_stride +
                     unit.head * kDim + first_col;
 #pragma unroll
@@ -92,7 +93,7 @@ struct Group {
                                   : swizzled_operand(shared_address(memory.v), kHalfBytes)),
         tiles(all.parts.tiles),
         last_keys(static_cast<int>(all.out.rows) - (tiles - 1) * kTile) {
-    if (index() == 1) pass_turn();  // group 0 begins
+    if (T::kGroups == 2 && index() == 1) pass_turn();  // group 0 begins
   }
   __device__ static int index() { return static_cast<int>(threadIdx.x) / kGroupThreads - 1; }
   /// Of the tile: the thread's first one; the second is 8 further down.
@@ -101,9 +102,9 @@ struct Group {
            static_cast<int>(threadIdx.x) % 32 / 4;
   }
 
-  // Named barriers 1 and 2: whose turn it is.
-  __device__ static void take_turn() { sync_named(1 + index(), kGroups * kGroupThreads); }
-  __device__ static void pass_turn() { arrive_named(2 - index(), kGroups * kGroupThreads); }
+  /// Two groups can take turns at multiplying. Named barriers 1 and 2: whose turn it is.
+  __device__ static void take_turn() { sync_named(1 + index(), 2 * kGroupThreads); }
+  __device__ static void pass_turn() { arrive_named(2 - index(), 2 * kGroupThreads); }
 
   __device__ void wait_for_keys() { wait(shared.k_full[keys.slot], keys.parity); }
   __device__ void wait_for_values() { wait(shared.v_full[values.slot], values.parity); }
@@ -117,6 +118,10 @@ struct Group {
   __device__ void multiply_with_values(float (&result)[64], const typename T::Weights& weights) {
     multiply_values(result, weights, moved(v, values.slot * T::kValueBytes));
   }
+  __device__ void release_keys(int offset = 0) {
+    release(shared.k_empty[keys.slot + offset]);
+    keys.advance();
+  }
   __device__ void release_values() {
     release(shared.v_empty[values.slot]);
     values.advance();
@@ -129,27 +134,29 @@ struct Group {
   }
   /// Of the thread's first row; that of the second is 8 further on.
   __device__ const float* q_scales(const Unit& unit) const {
-    return work.q_scale + (int64_t{unit.head_index} * tiles + unit.tile) * kTile + row();
+    const int rows = tiles * kTile;  // more than there are queries, in whole tiles of 128
+    return work.q_scale + int64_t{unit.head_index} * rows +
+           min(unit.tile * kQueryRows<T> + row(), rows - 1 - 8);
   }
   __device__ void store_results(const float (&result)[64], const RowState& state,
                                 const Unit& unit) const {
     if (unit.place < 0)
-      store(result, state, work, unit, row());
+      store<T>(result, state, work, unit, row());
     else
-      store_part(result, state, work, unit, row());
+      store_part<T>(result, state, work, unit, row());
   }
 };
 
 /// If a row's factor is not 1.
-inline __device__ void multiply_rows(float (&result)[64], const float (&factor)[2]) {
+__device__ inline void multiply_rows(float (&result)[64], const float (&factor)[2]) {
   if (!__any_sync(0xffffffffu, !(factor[0] == 1 && factor[1] == 1))) return;
 #pragma unroll
   for (int i = 0; i < 64; ++i) result[i] *= factor[i / 2 % 2];
 }
 
-/// A tile's scores are multiplied, and the values with the weights of the tile before; while the
-/// latter still goes on, scores become weights.
-inline __device__ void attend_unit(Group<Bf16>& group, const Unit& unit) {
+/// With weights in bf16: a tile's scores are multiplied, and the values with the weights of the
+/// tile before; while the latter still goes on, scores become weights.
+__device__ inline void attend_unit(Group<Bf16>& group, const Unit& unit) {
   Shared<Bf16>& shared = group.shared;
   const float *const k_scale = group.k_scales(unit), *const q_scale = group.q_scales(unit);
   const float row_scale[2] = {q_scale[0], q_scale[8]};
@@ -169,8 +176,7 @@ inline __device__ void attend_unit(Group<Bf16>& group, const Unit& unit) {
     soften<Bf16>(scores, scale, state, factor);
     // A sum is never negative: this keeps the compiler from waiting for the products with the
     // values before the exponentials are there.
-    release(shared.k_empty[group.keys.slot + (state.sum[0] + state.sum[1] < 0 ? kStages : 0)]);
-    group.keys.advance();
+    group.release_keys(state.sum[0] + state.sum[1] < 0 ? kStages : 0);
   };
 
   group.wait_for_keys();
@@ -213,89 +219,46 @@ inline __device__ void attend_unit(Group<Bf16>& group, const Unit& unit) {
   group.store_results(result, state, unit);
 }
 
-/// As above, but a tile's scores are there before its turn: while they become weights, those of the
-/// next tile are multiplied as well. Weights of 8 bits leave registers for two tiles of scores.
-inline __device__ void attend_unit(Group<E4m3>& group, const Unit& unit) {
+/// With weights in e4m3: scores, weights, values, one after the other. With 8-bit weights there are
+/// registers for a third group, and while one waits for products two others compute.
+__device__ inline void attend_unit(Group<E4m3>& group, const Unit& unit) {
   Shared<E4m3>& shared = group.shared;
   const float *const k_scale = group.k_scales(unit), *const q_scale = group.q_scales(unit);
   const float row_scale[2] = {q_scale[0], q_scale[8]};
 
   float result[64] = {};
-  uint32_t even[64], odd[64];  // scores of tiles first, first + 2, ... and of those between
-  E4m3::Weights weights;
   RowState state = {{-INFINITY, -INFINITY}, {0, 0}};
-  float factor[2];
-  const auto release_keys = [&] {
-    release(shared.k_empty[group.keys.slot]);
-    group.keys.advance();
-  };
-
   group.wait_for_queries();
-  group.wait_for_keys();
-  start(even);
-  pin(even);
-  begin_products();
-  group.multiply_keys(even);
-  wait_for_products<0>();
-  pin(even);
-  release_keys();
-
-  const auto step = [&](int j, uint32_t(&now)[64], uint32_t(&next)[64], auto is_first) {
-    constexpr bool kFirst = decltype(is_first)::value;
-    const bool more = j + 1 < unit.last;
+#pragma unroll 1
+  for (int j = unit.first; j < unit.last; ++j) {
     const float tile_scale = k_scale[j];
-    if (more) group.wait_for_keys();
-    start(next);
-    if constexpr (!kFirst) group.wait_for_values();
-    group.take_turn();
-    pin(next);
+    uint32_t scores[64];
+    start(scores);
+    group.wait_for_keys();
+    pin(scores);
+    begin_products();
+    group.multiply_keys(scores);
+    wait_for_products<0>();
+    pin(scores);
+    if (j == unit.last - 1) release(shared.q_empty);
+    group.release_keys();
+
+    group.hide_missing(scores, j);
+    const float scale[2] = {row_scale[0] * tile_scale, row_scale[1] * tile_scale};
+    float factor[2];
+    E4m3::Weights weights;
+    soften<E4m3>(scores, scale, state, factor);
+    round_weights(scores, weights);
+    multiply_rows(result, factor);
+
+    group.wait_for_values();
     pin(result);
     begin_products();
-    // Without more, of whatever lies there: the compiler would make all products wait for each
-    // other if some depended on a condition.
-    group.multiply_keys(next);
-    if constexpr (!kFirst) group.multiply_with_values(result, weights);
-    group.pass_turn();
-    pin(now);
-    group.hide_missing(now, j);
-    const float scale[2] = {row_scale[0] * tile_scale, row_scale[1] * tile_scale};
-    soften<E4m3>(now, scale, state, factor);
-    // Never: this keeps the compiler from waiting for the products before the exponentials are
-    // there.
-    if (state.sum[0] + state.sum[1] < 0) arrive(shared.q_empty);
-    pin(now);
+    group.multiply_with_values(result, weights);
     wait_for_products<0>();
-    pin(next);
     pin(result);
-    if (more) release_keys();
-    if constexpr (!kFirst) {
-      group.release_values();
-      multiply_rows(result, factor);
-    }
-    round_weights(now, weights);
-  };
-  step(unit.first, even, odd, std::true_type{});
-  for (int j = unit.first + 1; j < unit.last; j += 2) {
-    step(j, odd, even, std::false_type{});
-    if (j + 1 == unit.last) break;
-    step(j + 1, even, odd, std::false_type{});
+    group.release_values();
   }
-  release(shared.q_empty);
-  group.wait_for_values();
-  const auto* const from = reinterpret_cast<const float2*>(
-      group.work.v_scale + int64_t{unit.head_index} * kDim + threadIdx.x % 4 * 2);
-  float2 column_scale[16];
-#pragma unroll
-  for (int j = 0; j < 16; ++j) column_scale[j] = __ldg(from + 4 * j);
-  pin(result);
-  begin_products();
-  group.multiply_with_values(result, weights);
-  wait_for_products<0>();
-  pin(result);
-  group.release_values();
-#pragma unroll
-  for (int i = 0; i < 64; ++i)
-    result[i] *= i % 2 == 0 ? column_scale[i / 4].x : column_scale[i / 4].y;
   group.store_results(result, state, unit);
 }
 

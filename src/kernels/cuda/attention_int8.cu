@@ -6,16 +6,16 @@
 #include "kernels/cuda/attention_groups.cuh"
 #include "kernels/cuda/check.h"
 
-// As FlashAttention-3 (Shah et al. 2024): blocks stay and take one tile of 128 queries after the
-// other. One thread copies tiles of keys and values into a ring; two warpgroups have 64 queries
-// each.
+// As FlashAttention-3 (Shah et al. 2024), blocks stay and take one tile of queries after the other,
+// and one thread copies tiles of keys and values into a ring. Two or three warpgroups have 64
+// queries each: while one computes exponentials, the tensor cores work for the others.
 
 namespace fluxq::cuda {
 namespace {
 
 using namespace attention8;
 
-constexpr int kProducerRegisters = 24, kGroupRegisters = 240;
+constexpr int kProducerRegisters = 24;
 
 template <typename T>
 constexpr int kSharedBytes = sizeof(Shared<T>) + 1024;  // aligned to 1024 by the kernel
@@ -29,9 +29,11 @@ __device__ void produce(const Work& work, const CUtensorMap& values, Shared<T>& 
     const Unit unit(work, index);
     wait(shared.q_empty, q_parity ^ 1);
     q_parity ^= 1;
-    arrive_expecting(shared.q_full, kCodeBytes);
     const int64_t first_tile = int64_t{unit.head_index} * work.parts.tiles;
-    copy_bulk(shared.q, work.q + (first_tile + unit.tile) * kCodeBytes, kCodeBytes, shared.q_full);
+    const int first_row = unit.tile * kQueryRows<T>;
+    const uint32_t q_bytes = min(kQueryRows<T>, work.parts.tiles * kTile - first_row) * kDim;
+    arrive_expecting(shared.q_full, q_bytes);
+    copy_bulk(shared.q, work.q + (first_tile * kTile + first_row) * kDim, q_bytes, shared.q_full);
 #pragma unroll 1
     for (int j = unit.first; j < unit.last; ++j, at.advance()) {
       wait(shared.k_empty[at.slot], at.parity ^ 1);
@@ -60,13 +62,13 @@ __device__ void consume(const Work& work, Shared<T>& shared) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kThreads<T>, 1)
     attend(const Work work, const __grid_constant__ CUtensorMap values) {
   extern __shared__ uint8_t memory[];
   auto& shared =
       *reinterpret_cast<Shared<T>*>(memory + ((1024 - shared_address(memory) % 1024) % 1024));
   if (threadIdx.x == 0) {
-    constexpr int kWarps = kGroups * kGroupThreads / 32;  // that release
+    constexpr int kWarps = T::kGroups * kGroupThreads / 32;  // that release
     init(shared.q_full, 1);
     init(shared.q_empty, kWarps);
     for (int i = 0; i < kStages; ++i) {
@@ -82,7 +84,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     give_registers_back<kProducerRegisters>();
     if (threadIdx.x == 0) produce<T>(work, values, shared);
   } else {
-    take_registers<kGroupRegisters>();
+    take_registers<T::kGroupRegisters>();
     consume<T>(work, shared);
   }
 }
@@ -117,15 +119,28 @@ CUtensorMap map_of(const Rows& v) {
 }
 
 template <typename T>
-void launch(CudaKernels& kernels, const Work& work, const CUtensorMap& values) {
+void launch(CudaKernels& kernels, const Int8Codes& codes, const CUtensorMap& values,
+            const Rows& out) {
   static const cudaError_t has_memory =
       cudaFuncSetAttribute(attend<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<T>);
   check(has_memory, "int8 attention's shared memory");
+  const auto batch = static_cast<int>(codes.q.dim(0)), heads = static_cast<int>(codes.q.dim(1));
+  Arena::Scope scope(kernels.arena());
+  const AttentionParts parts =
+      share_out(kernels, batch, static_cast<int>(out.rows), heads, kQueryRows<T>);
+  const Work work = {.q = codes.q.data<int8_t>(),
+                     .k = codes.k.data<int8_t>(),
+                     .q_scale = codes.q_scale.data<float>(),
+                     .k_scale = codes.k_scale.data<float>(),
+                     .v = static_cast<const uint8_t*>(codes.v.raw()),
+                     .out = out,
+                     .parts = parts,
+                     .units = parts.units() * batch};
   const int blocks = std::min(work.units, kernels.multiprocessors());
-  attend<T><<<static_cast<unsigned>(blocks), kThreads, kSharedBytes<T>, kernels.stream()>>>(work,
-                                                                                            values);
+  attend<T><<<static_cast<unsigned>(blocks), kThreads<T>, kSharedBytes<T>, kernels.stream()>>>(
+      work, values);
   check_launch("attention_int8");
-  merge_parts(kernels, work.parts, work.out);
+  merge_parts(kernels, parts, out);
 }
 
 }  // namespace
@@ -138,22 +153,10 @@ bool suits_int8(const JointAttention& a) {
 }
 
 void attention_int8(CudaKernels& kernels, const Int8Codes& codes, const Rows& v, const Rows& out) {
-  const auto batch = static_cast<int>(codes.q.dim(0)), heads = static_cast<int>(codes.q.dim(1));
-  Arena::Scope scope(kernels.arena());
-  const AttentionParts parts = share_out(kernels, batch, static_cast<int>(codes.q.dim(2)), heads);
-  const Work work = {.q = codes.q.data<int8_t>(),
-                     .k = codes.k.data<int8_t>(),
-                     .q_scale = codes.q_scale.data<float>(),
-                     .k_scale = codes.k_scale.data<float>(),
-                     .v = static_cast<const uint8_t*>(codes.v.raw()),
-                     .v_scale = codes.v_scale.data<float>(),
-                     .out = out,
-                     .parts = parts,
-                     .units = parts.units() * batch};
   if (codes.v.empty())
-    launch<Bf16>(kernels, work, map_of(v));
+    launch<Bf16>(kernels, codes, map_of(v), out);
   else
-    launch<E4m3>(kernels, work, {});
+    launch<E4m3>(kernels, codes, {}, out);
 }
 
 }  // namespace fluxq::cuda

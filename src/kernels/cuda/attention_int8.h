@@ -4,7 +4,7 @@
 /// matrix, which leaves every q . k what it was and spreads a head's few large columns over all of
 /// them: by the product that makes them (gemm_qkv.h) or by a pass of its own. q has a scale per
 /// row, k one per tile of 128 rows, so that a tile of scores has a scale per row. Values in e4m3
-/// have a scale per column.
+/// have none: its exponents keep what lies between 2^-6 and 448 as well with one as without.
 #pragma once
 
 #include "kernels/cuda/cuda_kernels.h"
@@ -24,7 +24,6 @@ struct Int8Codes final : AttentionCodes {
   Tensor k_scale;  ///< f32 [batch, heads, tiles]
   Tensor v;        ///< f8_e4m3 [batch, heads, tiles, 128 columns, 128 rows], or empty; rows that do
                    ///< not exist are zeros. Of each 16 rows, row 8 u + 2 c + i is at 4 c + 2 u + i.
-  Tensor v_scale;  ///< f32 [batch, heads * 128]: value = code * scale
 };
 
 /// Takes memory from the arena: with the values for fp8, without for int8.
@@ -33,9 +32,9 @@ Int8Codes take_int8_codes(CudaKernels& kernels, const JointAttention& args);
 /// What q_scale is beside the scale of q's codes: attention's own and log2(e).
 float q_scale_factor(const JointAttention& args);
 
-/// The codes of args.q, args.k and, if they have any, args.v, which stay as they are. q and k of a
-/// normed stream are there already where args has codes, and normed rows where it has none. At most
-/// two streams.
+/// The codes of args.q, args.k and, if there are any, args.v, which stay as they are. Those of a
+/// normed stream are there already where args has codes; where it has none, its q and k are normed
+/// rows. At most two streams.
 void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Codes& codes);
 
 /// out bf16 [batch, rows, heads * 128] = softmax over the codes' scores, times the values' codes,

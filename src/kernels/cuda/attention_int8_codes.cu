@@ -1,5 +1,3 @@
-#include <cuda_fp8.h>
-
 #include <algorithm>
 
 #include "kernels/cuda/attention_codes.cuh"
@@ -13,10 +11,7 @@ namespace {
 constexpr int kDim = kInt8Dim, kTile = kInt8Tile, kThreads = 512;
 constexpr int kSlots = kThreads / kHadamardLanes, kRowsEach = kTile / kSlots;
 
-constexpr int kSampledRows = 64;            // of v
-constexpr float kSampleLimit = 448 / 32.f;  // the largest code among them: room above, bits below
-
-/// What a stream's q and k are.
+/// What a stream's q and k are; coded where its v is, too.
 enum class Made : uint8_t { not_yet, normed, coded };
 
 struct Norms {
@@ -34,8 +29,7 @@ struct Encoding {
   int64_t split;
   Rows v;
   uint8_t* v_codes;  // or null
-  float* v_scale;
-  int first_part, parts;  // of q, k, v
+  int parts;         // q, k and perhaps v
   __device__ int stream_of(int64_t row) const { return row < split ? 0 : 1; }
 };
 
@@ -114,76 +108,34 @@ __device__ void encode_scores(const Encoding& e, int part, int64_t b) {
   }
 }
 
-__device__ uint32_t e4m3_pair(float low, float high) {
-  return __nv_cvt_float2_to_fp8x2({low, high}, __NV_SATFINITE, __NV_E4M3);
-}
-
-/// Every tile of a head takes its columns' scales from the same sample of rows. Codes change from
-/// rows to columns in shared memory: a thread has two words of four rows of its columns; word w
-/// lies at w ^ 2 lane, so that a warp's words are in different banks.
+/// Codes change from rows to columns in shared memory: a thread has two words of four rows of its
+/// columns; word w lies at w ^ 2 lane, so that a warp's words are in different banks.
 __device__ void encode_values(const Encoding& e, int64_t b) {
-  __shared__ alignas(16) float sampled[kThreads / 32][kDim];
   __shared__ alignas(16) uint32_t words[kDim][kTile / 4];
   const int64_t head = blockIdx.y, tile = blockIdx.x;
   const int lane = static_cast<int>(threadIdx.x) % kHadamardLanes;
   const int slot = static_cast<int>(threadIdx.x) / kHadamardLanes;
   const int col = lane * kChunk;
-  const auto row_at = [&](int64_t row) {
-    return *reinterpret_cast<const uint4*>(row_of<bf16>(e.v, b, row) + head * kDim + col);
-  };
   const auto row_of_code = [&](int word, int i) {  // the order of Int8Codes::v
     return tile * kTile + word / 4 * 16 + word % 4 * 2 + i / 2 * 8 + i % 2;
   };
 
-  constexpr int kSamplesEach = kSampledRows / kSlots, kWordsEach = kRowsEach / 4;
-  uint4 sample[kSamplesEach], packed[kWordsEach][4];
-#pragma unroll
-  for (int i = 0; i < kSamplesEach; ++i)
-    sample[i] = row_at((i * kSlots + slot) * e.v.rows / kSampledRows);
+  constexpr int kWordsEach = kRowsEach / 4;
+  uint4 packed[kWordsEach][4];
 #pragma unroll
   for (int n = 0; n < kWordsEach; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int64_t row = row_of_code(n * kSlots + slot, i);
-      packed[n][i] = row_at(row < e.v.rows ? row : 0);
+      const bf16* const from = row_of<bf16>(e.v, b, row) + head * kDim + col;
+      packed[n][i] = row < e.v.rows ? *reinterpret_cast<const uint4*>(from) : uint4{};
     }
-
-  float largest[kChunk] = {}, inverse[kChunk], values[4][kChunk];
-#pragma unroll
-  for (int i = 0; i < kSamplesEach; ++i) {
-    unpack_bf16(sample[i], values[0]);
-#pragma unroll
-    for (int j = 0; j < kChunk; ++j) largest[j] = fmaxf(largest[j], fabsf(values[0][j]));
-  }
-#pragma unroll
-  for (float& x : largest) x = fmaxf(x, __shfl_xor_sync(kWholeWarp, x, kHadamardLanes));
-  if (slot % 2 == 0) store_chunk<true>(largest, kChunk, sampled[slot / 2] + col);
-  __syncthreads();
-#pragma unroll
-  for (const auto& warp : sampled) {
-    load_chunk<true>(warp + col, kChunk, values[0]);
-#pragma unroll
-    for (int j = 0; j < kChunk; ++j) largest[j] = fmaxf(largest[j], values[0][j]);
-  }
-#pragma unroll
-  for (int j = 0; j < kChunk; ++j) {
-    const bool usable = largest[j] > 1e-30f && isfinite(largest[j]);
-    inverse[j] = usable ? __fdividef(kSampleLimit, largest[j]) : 1.0f;
-    values[0][j] = usable ? largest[j] * (1 / kSampleLimit) : 1.0f;
-  }
-  if (tile == 0 && slot == 0)
-    store_chunk<true>(values[0], kChunk, e.v_scale + (b * gridDim.y + head) * kDim + col);
-
 #pragma unroll
   for (int n = 0; n < kWordsEach; ++n) {
     const int word = n * kSlots + slot;
+    float values[4][kChunk];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool exists = row_of_code(word, i) < e.v.rows;
-      unpack_bf16(packed[n][i], values[i]);
-#pragma unroll
-      for (int j = 0; j < kChunk; ++j) values[i][j] = exists ? values[i][j] * inverse[j] : 0.0f;
-    }
+    for (int i = 0; i < 4; ++i) unpack_bf16(packed[n][i], values[i]);
 #pragma unroll
     for (int j = 0; j < kChunk; ++j)
       words[col + j][word ^ 2 * lane] =
@@ -203,11 +155,12 @@ __device__ void encode_values(const Encoding& e, int64_t b) {
 }
 
 __global__ void __launch_bounds__(kThreads, 2) encode_tiles(const Encoding e) {
-  const int part = e.first_part + static_cast<int>(blockIdx.z) % e.parts;
+  const int part = static_cast<int>(blockIdx.z) % e.parts;
   const int64_t b = static_cast<int>(blockIdx.z) / e.parts;
+  if (e.made[e.stream_of(int64_t{blockIdx.x} * kTile)] == Made::coded) return;
   if (part == 2)
     encode_values(e, b);
-  else if (e.made[e.stream_of(int64_t{blockIdx.x} * kTile)] != Made::coded)
+  else
     encode_scores(e, part, b);
 }
 
@@ -222,10 +175,8 @@ Int8Codes take_int8_codes(CudaKernels& kernels, const JointAttention& args) {
   codes.k = arena.take(DType::i8, {batch, heads, tiles, kInt8Tile, kInt8Dim});
   codes.q_scale = arena.take(DType::f32, {batch, heads, tiles * kInt8Tile});
   codes.k_scale = arena.take(DType::f32, {batch, heads, tiles});
-  if (args.precision == AttentionPrecision::fp8) {
+  if (args.precision == AttentionPrecision::fp8)
     codes.v = arena.take(DType::f8_e4m3, {batch, heads, tiles, kInt8Dim, kInt8Tile});
-    codes.v_scale = arena.take(DType::f32, {batch, heads * kInt8Dim});
-  }
   return codes;
 }
 
@@ -238,10 +189,8 @@ void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Cod
   const auto made = [&args](const JointAttention::Stream& stream) {
     return !stream.normed ? Made::not_yet : args.codes ? Made::coded : Made::normed;
   };
-  const bool has_all_scores = std::ranges::all_of(
-      args.streams, [&](const auto& stream) { return made(stream) == Made::coded; });
-  const int first_part = has_all_scores ? 2 : 0, last_part = codes.v.empty() ? 2 : 3;
-  if (args.q.rows == 0 || first_part == last_part) return;
+  const auto is_coded = [&](const auto& stream) { return made(stream) == Made::coded; };
+  if (args.q.rows == 0 || std::ranges::all_of(args.streams, is_coded)) return;
   const JointAttention::Stream &first = args.streams.front(), &last = args.streams.back();
   const Encoding encoding = {.x = {args.q, args.k},
                              .norm = {{{first.q_weight.data<bf16>(), last.q_weight.data<bf16>()}},
@@ -255,9 +204,7 @@ void encode_int8(CudaKernels& kernels, const JointAttention& args, const Int8Cod
                              .split = first.count,
                              .v = args.v,
                              .v_codes = static_cast<uint8_t*>(codes.v.raw()),
-                             .v_scale = codes.v_scale.data<float>(),
-                             .first_part = first_part,
-                             .parts = last_part - first_part};
+                             .parts = codes.v.empty() ? 2 : 3};
   const dim3 grid = {static_cast<unsigned>(codes.q.dim(2)), static_cast<unsigned>(args.heads),
                      static_cast<unsigned>(encoding.parts * args.q.batch)};
   encode_tiles<<<grid, kThreads, 0, kernels.stream()>>>(encoding);

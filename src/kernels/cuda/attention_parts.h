@@ -11,18 +11,21 @@ namespace fluxq::cuda {
 /// Units of work of a picture are numbered: first the tiles that see all keys, then part after part
 /// of the others. Weights are powers of 2 of scores less a row's reference.
 struct AttentionParts {
-  int tiles, heads;  // [heads, tiles] of queries, and as many tiles of keys
-  int whole;         // tiles of queries that see all keys
-  int parts;         // of each of the others
-  float* results;    // [batch, others, parts, 128, 128]: sums of weight * value
-  float2* rows;      // [batch, others, parts, 128]: reference and sum of weights
+  int tiles;               // of a head's keys, 128 rows each
+  int query_tiles, heads;  // [heads, query_tiles] of queries
+  int query_rows;          // of a tile of queries
+  int whole;               // tiles of queries that see all keys
+  int parts;               // of each of the others
+  float* results;          // [batch, others, parts, query_rows, 128]: sums of weight * value
+  float2* rows;            // [batch, others, parts, query_rows]: reference and sum of weights
 
-  __host__ __device__ int others() const { return tiles * heads - whole; }
+  __host__ __device__ int others() const { return query_tiles * heads - whole; }
   __host__ __device__ int units() const { return whole + others() * parts; }
 };
 
-/// With memory from the arena.
-AttentionParts share_out(CudaKernels& kernels, int batch, int tiles, int heads);
+/// Of `rows` queries, in tiles of `query_rows` (a multiple of 8), and as many keys. With memory
+/// from the arena.
+AttentionParts share_out(CudaKernels& kernels, int batch, int rows, int heads, int query_rows);
 
 /// out bf16 = the others' results, of their parts together.
 void merge_parts(CudaKernels& kernels, const AttentionParts& parts, const Rows& out);

@@ -107,7 +107,10 @@ struct Collective : cutlass::epilogue::collective::detail::Sm90TmaWarpSpecialize
     asm volatile("" : "+r"(thread));
     const Ending ending(p, tile, shared, thread);
     pipeline.consumer_wait(state);
-    ending.write_values(sum);
+    if (p.v_codes == nullptr)
+      ending.write_values(sum);
+    else
+      ending.write_value_codes(sum);
     Head heads[kRows];
     if (p.q_codes == nullptr) {
 #pragma unroll

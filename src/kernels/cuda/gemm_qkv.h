@@ -42,13 +42,14 @@ struct QkvProduct {
   const float* rope = nullptr;                          ///< f32 [rows_of_picture, 64, 2]
   float eps = 0;
 
-  /// bf16 [m, heads * 128] each, of one row stride. q and k are not written where there are codes.
+  /// bf16 [m, heads * 128] each, of one row stride. Not written where there are codes.
   void *q = nullptr, *k = nullptr, *v = nullptr;
   int64_t out_stride = 0;
 
   /// Of Int8Codes, or null. The product's first row of a picture is the first of tile `first_tile`
   /// of `tiles`, and a tile that it writes in part is the last one.
   int8_t *q_codes = nullptr, *k_codes = nullptr;
+  uint8_t* v_codes = nullptr;  ///< null also where only q and k have codes
   float *q_scale = nullptr, *k_scale = nullptr;
   float q_factor = 1;  ///< that q_scale has beside the codes' own scale
   int tiles = 0, first_tile = 0;

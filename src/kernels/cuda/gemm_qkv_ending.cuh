@@ -160,6 +160,40 @@ class Ending {
       }
   }
 
+  /// Of rows 8 apart of 16, a thread has 8 columns. With the thread that has the next rows it
+  /// shares columns, so that each has words of four rows (the order of Int8Codes::v) of four
+  /// columns.
+  template <typename Sum>
+  __device__ void write_value_codes(const Sum& sum) const {
+    const bool odd = thread_ / 4 % 2 != 0;
+    const int in_head = tile_.index % 2 * kQkvTileValues + (odd ? kChunk / 2 : 0) - kQkvDim;
+    uint8_t* const codes = p_.v_codes + tile_of_head(tile_.index / 2) * kQkvTileRows * kQkvDim;
+#pragma unroll
+    for (int r = 0; r < kRows; r += 2)
+#pragma unroll
+      for (int g = kHeadChunks; g < kChunks; ++g) {
+        few_at_once();
+        float low[kChunk], high[kChunk];
+        scaled(sum, r, g, low);
+        scaled(sum, r + 1, g, high);
+        uint32_t pairs[kChunk / 2];  // of two columns each
+#pragma unroll
+        for (int i = 0; i < kChunk; i += 2) {
+          pairs[i / 2] = value_codes(r, low[i], high[i]) | value_codes(r, low[i + 1], high[i + 1])
+                                                               << 16;
+        }
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const uint32_t mine = odd ? pairs[i + 2] : pairs[i];
+          const uint32_t others = __shfl_xor_sync(kWholeWarp, odd ? pairs[i] : pairs[i + 2], 4);
+          const uint32_t even_row = odd ? others : mine, odd_row = odd ? mine : others;
+          const int column_of_head = column(g) + in_head + 2 * i;
+          store_word(codes, column_of_head, r, __byte_perm(even_row, odd_row, 0x5140));
+          store_word(codes, column_of_head + 1, r, __byte_perm(even_row, odd_row, 0x7362));
+        }
+      }
+  }
+
   /// A row's head as qk_norm_rope() leaves it, which rounds in between, or not, as encode_int8().
   template <bool kRounded, typename Sum>
   __device__ void norm_and_rotate(const Sum& sum, int r, Head& head) const {
@@ -202,8 +236,7 @@ class Ending {
       transform(heads[r], quarter_);
       bits[r] = largest_of(heads[r]);
     }
-    const int64_t tile = (int64_t{tile_.picture} * p_.heads + tile_.head) * p_.tiles +
-                         p_.first_tile + tile_.row_of_picture / kQkvTileRows;
+    const int64_t tile = tile_of_head(tile_.head);
     if (tile_.is_k) {  // one scale for the tile
       uint32_t most = 0;
 #pragma unroll
@@ -233,6 +266,20 @@ class Ending {
     return r / 2 * 64 + thread_ / 32 * 16 + r % 2 * 8 + thread_ % 32 / 4;
   }
   __device__ int column(int g) const { return g * 32 + quarter_ * kChunk; }
+  /// Among the tiles of codes of all heads.
+  __device__ int64_t tile_of_head(int head) const {
+    return (int64_t{tile_.picture} * p_.heads + head) * p_.tiles + p_.first_tile +
+           tile_.row_of_picture / kQkvTileRows;
+  }
+  /// Of rows row(r) and row(r + 1); zero where there is no row.
+  __device__ uint32_t value_codes(int r, float low, float high) const {
+    return e4m3_pair(row(r) < tile_.rows ? low : 0.0f, row(r + 1) < tile_.rows ? high : 0.0f);
+  }
+  /// The word of rows row(r) and three more, of 16 that begin at a multiple of 16.
+  __device__ void store_word(uint8_t* codes, int column_of_head, int r, uint32_t word) const {
+    const int piece = row(r) / 16 ^ column_of_head % 8, place = row(r) % 8 / 2 * 4;
+    *reinterpret_cast<uint32_t*>(codes + column_of_head * kQkvTileRows + piece * 16 + place) = word;
+  }
   __device__ static float scale_of(uint32_t largest) {
     return scale_for(__uint_as_float(largest) * kHadamardNorm);
   }

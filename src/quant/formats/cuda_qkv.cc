@@ -38,8 +38,8 @@ bool takes(std::span<const std::shared_ptr<DeviceWeight>> weights, int64_t heads
          });
 }
 
-// q and k, normed and rotated, and v of epilogue.heads: into the columns of `out` or, for q and k,
-// into the attention's codes. x has one scale per row or one per matrix.
+// q and k, normed and rotated, and v of epilogue.heads: into the columns of `out` or into the
+// attention's codes, as far as it has any. x has one scale per row or one per matrix.
 void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight& weight,
                   const Epilogue& epilogue, const Rows& out) {
   const Rows& x = input.codes;
@@ -102,6 +102,8 @@ void multiply_qkv(CudaKernels& kernels, const Prepared& input, const CodesWeight
       const int64_t tile = b * weight.heads * product.tiles, row = tile * kQkvTileRows;
       product.q_codes = codes->q.data<int8_t>() + row * kQkvDim;
       product.k_codes = codes->k.data<int8_t>() + row * kQkvDim;
+      if (!codes->v.empty())
+        product.v_codes = static_cast<uint8_t*>(codes->v.raw()) + row * kQkvDim;
       product.q_scale = codes->q_scale.data<float>() + row;
       product.k_scale = codes->k_scale.data<float>() + tile;
     }
