@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/thread_pool.h"
+#include "checkpoint/tensor_store.h"
 #include "models/clip/text_encoder.h"
 #include "models/cost.h"
 #include "models/flux/transformer.h"

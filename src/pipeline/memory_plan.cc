@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/workspaces.h"
 #include "models/flux/transformer.h"
 #include "models/vae/decoder.h"
 #include "pipeline/model_weights.h"
@@ -19,8 +20,9 @@ constexpr int64_t kMaxBatch = 1024;
 /// scores of attention that cuDNN does not do; in the steps a product's workspace and the weight
 /// that it expands (72 MiB of FLUX.1's MLP), and as much for the text's product beside it; on the
 /// CPU the threads' rows and tiles.
-constexpr int64_t kCudaWorkspaceBytes = int64_t{192} << 20;
-constexpr int64_t kCudaProductBytes = int64_t{136} << 20;
+constexpr int64_t kCudaWorkspaceBytes =
+    std::max(kDnnWorkspaceBytes, kScoreBytes + kProductWorkspaceBytes);
+constexpr int64_t kCudaProductBytes = kProductWorkspaceBytes + (int64_t{72} << 20);
 constexpr int64_t kCpuWorkspaceBytes = int64_t{16} << 20;
 
 int64_t sum(const std::vector<Entry>& entries) {
@@ -156,11 +158,11 @@ class Activations {
     const int64_t values = request_.batch * request_.height * request_.width * 3;
     const VaeDecoder::Scratch scratch =
         VaeDecoder::scratch(model_.vae, request_.batch, height, width);
-    // On the GPU an upsampler's phases, which the CPU has in its threads' tiles.
-    const int64_t passing =
-        is_cuda_ ? std::max(scratch.attention, scratch.phase) : scratch.attention;
-    return values * (element_ + 1) + (scratch.canvas + passing) * element_ +
-           attention(4 * image_, model_.vae.channels.back());
+    // Of the decoder's stages, and the bytes of the pictures after all of them.
+    const int64_t middle = scratch.middle * element_ +
+                           attention(scratch.pictures * 4 * image_, model_.vae.channels.back());
+    const int64_t upsampling = is_cuda_ ? scratch.upsampling * element_ : 0;
+    return values * element_ + std::max({middle, scratch.resnets * element_, upsampling, values});
   }
 
   // The CPU arranges keys and values once for all queries; the sizes of its tiles round up. On the
@@ -205,13 +207,15 @@ int64_t MemoryPlan::activation_bytes() const {
   return bytes;
 }
 
+int64_t MemoryPlan::needed_bytes(Phase phase) const {
+  const PhasePlan& planned = of(phase);
+  const int64_t loading = planned.loading_bytes > 0 ? block_bytes + planned.loading_bytes : 0;
+  return planned.weight_bytes() + std::max(planned.activation_bytes(), loading);
+}
+
 int64_t MemoryPlan::needed_bytes() const {
   int64_t bytes = 0;
-  for (const PhasePlan& phase : phases) {
-    const int64_t activations =
-        std::max(phase.activation_bytes(), block_bytes + phase.loading_bytes);
-    bytes = std::max(bytes, phase.weight_bytes() + activations);
-  }
+  for (const Phase phase : kPhases) bytes = std::max(bytes, needed_bytes(phase));
   return bytes + sum(beside);
 }
 

@@ -47,7 +47,7 @@ struct MemoryPlan {
   };
   struct PhasePlan {
     std::vector<Entry> weights, activations;
-    int64_t loading_bytes = 0;  ///< of the layer being loaded, beside the block
+    int64_t loading_bytes = 0;  ///< by phase: of the layer being loaded, beside the block
     int64_t weight_bytes() const;
     int64_t activation_bytes() const;
   };
@@ -58,6 +58,8 @@ struct MemoryPlan {
   int64_t weight_bytes() const;      ///< the most of any phase
   int64_t activation_bytes() const;  ///< the most of any phase
   int64_t needed_bytes() const;      ///< the most of any phase, and what is beside
+  /// Without what is beside: a phase's weights with its activations, or with what loading takes.
+  int64_t needed_bytes(Phase phase) const;
   const PhasePlan& of(Phase phase) const { return phases[static_cast<size_t>(phase)]; }
 };
 

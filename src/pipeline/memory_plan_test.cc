@@ -111,6 +111,21 @@ TEST_F(MemoryPlanTest, TheLargestBatchFitsAndTheNextOneDoesNot) {
   EXPECT_THAT(table, HasSubstr("synthetic:flux-schnell in int8dq (default recipe) on cpu"));
 }
 
+TEST_F(MemoryPlanTest, TheTableTellsWhatLoadingTakes) {
+  const Recipe recipe = Recipe::standard(find_scheme("bf16"));
+  const MemoryRequest request = flux_request(1, Residency::by_phase);
+  const MemoryPlan low = plan("bf16", request);
+  // Of conditioning the largest layer is a modulation, of six vectors.
+  EXPECT_EQ(low.of(Phase::condition).loading_bytes, 2 * 6 * 3072 * 3072);
+  EXPECT_EQ(low.needed_bytes(Phase::condition),
+            low.of(Phase::condition).weight_bytes() + low.block_bytes + 2 * 6 * 3072 * 3072);
+  EXPECT_EQ(low.needed_bytes(Phase::decode),
+            low.of(Phase::decode).weight_bytes() + low.of(Phase::decode).activation_bytes());
+  EXPECT_THAT(memory_table(schnell_, recipe, request, *kernels_), HasSubstr("a layer 0.113"));
+  EXPECT_THAT(memory_table(schnell_, recipe, flux_request(1), *kernels_),
+              ::testing::Not(HasSubstr("to load")));
+}
+
 // Also the schemes that the CPU expands. Not the vae's convolutions, which are planned as stored.
 TEST(LoadedWeights, AreWhatWasPlanned) {
   Progress progress;

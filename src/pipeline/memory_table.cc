@@ -35,8 +35,12 @@ std::string memory_table(const ModelFolder& model, const Recipe& recipe,
   for (const Phase phase : kPhases) {
     const MemoryPlan::PhasePlan& planned = plan.of(phase);
     line(phase_name(phase), planned.weight_bytes(), planned.activation_bytes(),
-         planned.weight_bytes() + planned.activation_bytes());
-    text += fmt::format("{}; {}\n", list(planned.weights), list(planned.activations));
+         plan.needed_bytes(phase));
+    text += fmt::format("{}; {}", list(planned.weights), list(planned.activations));
+    if (planned.loading_bytes > 0)
+      text += "; or to load: " + list({{"the block of activations", plan.block_bytes},
+                                       {"a layer", planned.loading_bytes}});
+    text += '\n';
   }
   text += fmt::format("beside: {}\n", list(plan.beside));
   line("needed", plan.weight_bytes(), plan.activation_bytes(), plan.needed_bytes());

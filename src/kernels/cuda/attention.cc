@@ -6,11 +6,11 @@
 #include "kernels/cuda/dnn.h"
 #include "kernels/cuda/softmax.h"
 #include "kernels/operands.h"
+#include "kernels/workspaces.h"
 
 namespace fluxq {
 namespace {
 
-constexpr int64_t kScoreBytes = int64_t{128} << 20;  // of scratch, at most
 constexpr int64_t kQueryTile = 128;  // queries at a time: whole tiles of the matrix products
 constexpr int64_t kFlashDim = 128;   // the widest head that flash attention is fast for
 

@@ -5,11 +5,11 @@
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/plain_gemm.h"
+#include "kernels/workspaces.h"
 
 namespace fluxq {
 namespace {
 
-constexpr int64_t kWorkspaceBytes = int64_t{64} << 20;
 constexpr int64_t kMostRows = 4096;  // that algorithms are looked up for in place of fewer
 constexpr int kVectorBytes = 16;     // what the fast kernels ask of pointers, rows and scales
 
@@ -143,7 +143,7 @@ std::vector<CudaBlas::Algorithm> CudaBlas::offers(const Plan& plan, int alignmen
   Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
   cuda::check(cublasLtMatmulPreferenceCreate(&preference.handle), "asking for an algorithm");
   set(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-      static_cast<size_t>(kWorkspaceBytes));
+      static_cast<size_t>(kProductWorkspaceBytes));
   set(preference.handle, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, splits);
   for (const auto attribute :
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
@@ -169,7 +169,7 @@ bool CudaBlas::accepts(const Plan& plan, Algorithm& algorithm) {
   return cublasLtMatmulAlgoCheck(handle_, plan.desc.handle, plan.w.handle, plan.x.handle,
                                  plan.residual.handle, plan.out.handle, &its,
                                  &algorithm) == CUBLAS_STATUS_SUCCESS &&
-         algorithm.workspaceSize <= static_cast<size_t>(kWorkspaceBytes);
+         algorithm.workspaceSize <= static_cast<size_t>(kProductWorkspaceBytes);
 }
 
 // Makes an algorithm take each sum in one piece. False if it cannot.

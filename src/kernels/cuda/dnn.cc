@@ -6,14 +6,13 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/conv_kernels.h"
 #include "kernels/upsampling.h"
+#include "kernels/workspaces.h"
 
 namespace fluxq {
 namespace {
 
 namespace fe = cudnn_frontend;
 using Node = std::shared_ptr<fe::graph::Tensor_attributes>;
-
-constexpr int64_t kWorkspaceBytes = int64_t{256} << 20;  // engines that want more do not take part
 
 enum Kind : int64_t { kAttention, kConvolution };
 
@@ -90,7 +89,7 @@ void CudaDnn::build(Plan& plan, const Plan* like) const {
       !step(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK})))
     return;
   graph.deselect_numeric_notes({Note::NONDETERMINISTIC, Note::WINOGRAD, Note::FFT});
-  graph.deselect_workspace_greater_than(kWorkspaceBytes);
+  graph.deselect_workspace_greater_than(kDnnWorkspaceBytes);
   const int wanted = like ? 1 : rank_ + 1;
   int built = 0;
   for (int64_t i = 0; i < graph.get_execution_plan_count() && built < wanted; ++i) {
@@ -113,6 +112,7 @@ void CudaDnn::run(Plan& plan, const std::vector<void*>& operands) {
       kernels_.arena().take(DType::u8, {std::max<int64_t>(1, plan.workspace_bytes)});
   check(plan.graph.execute(handle_, pointers, workspace.raw()), plan.engine);
   last_engine_ = plan.engine;
+  last_workspace_bytes_ = plan.workspace_bytes;
 }
 
 CudaDnn::Plan& CudaDnn::attention_plan(const Attention& a, int64_t batch, const Plan* like) {

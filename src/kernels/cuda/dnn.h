@@ -42,8 +42,9 @@ class CudaDnn {
   void convolve_doubled(const Tensor& x, const Tensor& phases, const Tensor& bias,
                         const Tensor& residual, const Tensor& out);
 
-  /// cuDNN's name of the engine that ran last, for reports.
+  /// cuDNN's name of the engine that ran last, for reports, and what it takes of the arena.
   const std::string& last_engine() const { return last_engine_; }
+  int64_t last_workspace_bytes() const { return last_workspace_bytes_; }
 
  private:
   struct Plan;
@@ -65,6 +66,7 @@ class CudaDnn {
   cudnnHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;
   std::string last_engine_;
+  int64_t last_workspace_bytes_ = 0;
 };
 
 }  // namespace fluxq

@@ -34,14 +34,15 @@ VaeWeights load(const VaeConfig& config, WeightLoader& loader) {
 
 // Elements of one picture's buffers.
 struct BufferSizes {
-  int64_t large;  // the largest activation: what an upsampler gives, with its block's channels
-  int64_t small;  // the largest of all others
+  int64_t middle;  // any activation before the first upsampling
+  int64_t large;   // the largest of all: what an upsampler gives, with its block's channels
+  int64_t small;   // the largest that a resnet gives
 };
 
 BufferSizes buffer_sizes(const VaeConfig& config, int64_t height, int64_t width) {
   int64_t pixels = 4 * height * width;
-  int64_t small = pixels * std::max(config.latent_channels, config.channels.back());
-  int64_t large = small;
+  const int64_t middle = pixels * std::max(config.latent_channels, config.channels.back());
+  int64_t small = 0, large = middle;
   int64_t before = config.channels.back();
   for (size_t i = config.channels.size(); i-- > 0;) {
     small = std::max(small, pixels * config.channels[i]);
@@ -49,12 +50,17 @@ BufferSizes buffer_sizes(const VaeConfig& config, int64_t height, int64_t width)
     before = config.channels[i];
     if (i > 0) pixels *= 4;
   }
-  return {large, small};
+  return {middle, large, small};
 }
 
 // A large batch is decoded in portions.
 int64_t pictures_at_once(const VaeConfig& config, int64_t height, int64_t width) {
   return std::max<int64_t>(1, kElementsAtOnce / buffer_sizes(config, height, width).large);
+}
+
+// What lies at the front of a buffer.
+Tensor view(const Tensor& buffer, const Shape& shape) {
+  return buffer.slice(0, element_count(shape)).reshaped(shape);
 }
 
 }  // namespace
@@ -92,42 +98,33 @@ VaeWeights::VaeWeights(const VaeConfig& config, WeightSource& source) {
   conv_out = source.conv("decoder.conv_out", kPictureChannels, config.channels.front(), 3);
 }
 
-// The picture in the making, and the two more buffers that it takes on the way. Only an upsampler
-// writes to the large one while a picture is in a small one, and the operations that follow lead
-// back to a small one.
+// The picture in the making and the two more buffers that it takes on the way: it starts in one of
+// the three and from then on changes between the other two; what comes between may use the first.
 class VaeDecoder::Canvas {
  public:
-  Canvas(Arena& arena, DType dtype, const BufferSizes& sizes, Shape size)
-      : buffers_{arena.take(dtype, {size[0] * sizes.large}),
-                 arena.take(dtype, {size[0] * sizes.small}),
-                 arena.take(dtype, {size[0] * sizes.small})},
+  // After `steps` times advance() it lies in `home`.
+  Canvas(const Tensor& start, const Tensor& home, const Tensor& away, Shape size, size_t steps)
+      : buffers_{start, steps % 2 == 1 ? home : away, steps % 2 == 1 ? away : home},
         size_(std::move(size)) {}
 
-  Tensor current() const { return view(current_, size_); }
-  // For the current size with that many channels: a small buffer, and the one that is left.
-  Tensor next(int64_t channels) const { return view(next_index(), with(channels)); }
-  Tensor other(int64_t channels) const { return view(3 - current_ - next_index(), with(channels)); }
+  const Shape& size() const { return size_; }
+  Tensor current() const { return view(buffers_[current_], size_); }
+  // For the current size with that many channels: where it goes next, and the buffer that is left.
+  Tensor next(int64_t channels) const { return view(buffers_[next_index()], with(channels)); }
+  Tensor other(int64_t channels) const {
+    return view(buffers_[3 - current_ - next_index()], with(channels));
+  }
   // What next() gave is the current picture from now on.
   void advance(int64_t channels) {
     size_ = with(channels);
     current_ = next_index();
   }
-  // The large buffer, for the current picture doubled, which it is from now on. Returns the view.
-  Tensor upsample() {
-    current_ = kLarge;
-    size_ = {size_[0], 2 * size_[1], 2 * size_[2], size_[3]};
-    return current();
-  }
 
  private:
-  static constexpr int kLarge = 0;
   int next_index() const { return current_ == 1 ? 2 : 1; }
   Shape with(int64_t channels) const { return {size_[0], size_[1], size_[2], channels}; }
-  Tensor view(int index, const Shape& shape) const {
-    return buffers_[index].slice(0, element_count(shape)).reshaped(shape);
-  }
   Tensor buffers_[3];
-  int current_ = kLarge;
+  int current_ = 0;
   Shape size_;  // [batch, height, width, channels] of the current picture
 };
 
@@ -148,7 +145,9 @@ void VaeDecoder::norm(const Tensor& x, const VaeNorm& weights, bool silu, const 
 }
 
 // x + conv2(silu(norm2(conv1(silu(norm1(x)))))), x through the shortcut where there is one.
-void VaeDecoder::run_resnet(const VaeResnet& resnet, Canvas& canvas) const {
+void VaeDecoder::run_resnet(const VaeResnet& resnet, Canvas& canvas,
+                            const CancelToken& cancel) const {
+  cancel.check();
   const Tensor x = canvas.current();
   const int64_t out = resnet.conv1->out_channels;
   const Tensor result = canvas.next(out), hidden = canvas.other(out);
@@ -188,34 +187,50 @@ void VaeDecoder::run_attention(Canvas& canvas) const {
 void VaeDecoder::decode_few(const Rows& latents, int64_t height, int64_t width,
                             const Tensor& pictures, const CancelToken& cancel) const {
   Arena& arena = kernels_.arena();
-  Arena::Scope scope(arena);
-  const Shape size = {latents.batch, 2 * height, 2 * width, config_.latent_channels};
-  Canvas canvas(arena, stream_, buffer_sizes(config_, height, width), size);
-  kernels_.unpack_latents(latents, config_.scaling, config_.shift, canvas.current());
-  const auto convolve = [&](const ConvWeight& weight) {
-    cancel.check();
-    kernels_.conv2d(canvas.current(), weight, {}, canvas.next(weight.out_channels));
-    canvas.advance(weight.out_channels);
+  const BufferSizes sizes = buffer_sizes(config_, height, width);
+  const auto take = [&](int64_t elements) {
+    return arena.take(stream_, {latents.batch * elements});
   };
-  const auto resnet = [&](const VaeResnet& weights) {
-    cancel.check();
-    run_resnet(weights, canvas);
-  };
-
-  if (weights_.post_quant) convolve(*weights_.post_quant);
-  convolve(*weights_.conv_in);
-  resnet(weights_.mid[0]);
-  if (config_.mid_attention) run_attention(canvas);
-  resnet(weights_.mid[1]);
-  for (const VaeUpBlock& block : weights_.up) {
-    for (const VaeResnet& weights : block.resnets) resnet(weights);
-    if (!block.upsampler) continue;
-    cancel.check();
-    const Tensor x = canvas.current();
-    kernels_.conv2d(x, *block.upsampler, {}, canvas.upsample());
+  const Arena::Scope scope(arena);
+  {
+    // Where the arena must grow, by one block for all that comes and goes.
+    const Arena::Scope once(arena);
+    take(sizes.large + 2 * sizes.small);
   }
-  cancel.check();
-  const Tensor x = canvas.current();
+  const Tensor large = take(sizes.large);
+  Shape size = {latents.batch, 2 * height, 2 * width, config_.latent_channels};
+  {
+    const Arena::Scope middle(arena);
+    const Tensor start = take(sizes.middle), away = take(sizes.middle);
+    Canvas canvas(start, large, away, size, weights_.post_quant ? size_t{4} : size_t{3});
+    kernels_.unpack_latents(latents, config_.scaling, config_.shift, canvas.current());
+    for (const auto& conv : {weights_.post_quant, weights_.conv_in}) {
+      if (!conv) continue;
+      cancel.check();
+      kernels_.conv2d(canvas.current(), *conv, {}, canvas.next(conv->out_channels));
+      canvas.advance(conv->out_channels);
+    }
+    run_resnet(weights_.mid[0], canvas, cancel);
+    if (config_.mid_attention) run_attention(canvas);
+    run_resnet(weights_.mid[1], canvas, cancel);
+    size = canvas.size();
+  }
+  const Tensor small = take(sizes.small);
+  for (const VaeUpBlock& block : weights_.up) {
+    {
+      const Arena::Scope resnets(arena);
+      const Tensor away = take(sizes.small);
+      Canvas canvas(large, small, away, size, block.resnets.size());
+      for (const VaeResnet& weights : block.resnets) run_resnet(weights, canvas, cancel);
+      size = canvas.size();
+    }
+    cancel.check();
+    if (!block.upsampler) continue;
+    const Tensor x = view(small, size);
+    size = {size[0], 2 * size[1], 2 * size[2], size[3]};
+    kernels_.conv2d(x, *block.upsampler, {}, view(large, size));
+  }
+  const Tensor x = view(small, size);
   norm(x, weights_.norm_out, true, x);
   kernels_.conv2d(x, *weights_.conv_out, {}, pictures);
 }
@@ -224,14 +239,14 @@ VaeDecoder::Scratch VaeDecoder::scratch(const VaeConfig& config, int64_t batch, 
                                         int64_t width) {
   const int64_t pictures = std::min(batch, pictures_at_once(config, height, width));
   const BufferSizes sizes = buffer_sizes(config, height, width);
-  const int64_t attention =
-      config.mid_attention ? 3 * 4 * height * width * config.channels.back() : 0;
+  const int64_t qkv = config.mid_attention ? 3 * 4 * height * width * config.channels.back() : 0;
   int64_t phase = 0, rows = 2 * height, cols = 2 * width;
   for (size_t i = config.channels.size(); i-- > 1; rows *= 2, cols *= 2)
     phase = std::max(phase, (rows + 1) * (cols + 1) * config.channels[i]);
-  return {.canvas = pictures * (sizes.large + 2 * sizes.small),
-          .attention = pictures * attention,
-          .phase = pictures * phase};
+  return {.pictures = pictures,
+          .middle = pictures * (sizes.large + 2 * sizes.middle + qkv),
+          .resnets = pictures * (sizes.large + 2 * sizes.small),
+          .upsampling = pictures * (sizes.large + sizes.small + phase)};
 }
 
 void VaeDecoder::decode(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,

@@ -1,7 +1,8 @@
 /// The decoder of the VAE: from latents to a picture. diffusers' AutoencoderKL.decode, in channels
 /// last. Activations go through three buffers, so the peak of memory does not depend on the depth:
-/// one of the largest size, and two smaller ones (half of it in FLUX.1); a large batch is decoded a
-/// few pictures at a time.
+/// one of the largest size, and two smaller ones (half of it in FLUX.1), which are there when they
+/// are needed only: what the middle block's attention and an upsampler take for themselves has
+/// their room. A large batch is decoded a few pictures at a time.
 #pragma once
 
 #include "fluxq/cancel.h"
@@ -44,11 +45,12 @@ class VaeDecoder {
   VaeDecoder(const VaeConfig& config, WeightLoader& loader);
   static WeightPlan plan(const VaeConfig& config);
 
-  /// Elements of scratch memory that decode() needs, at most, in the stream's dtype: what it takes
-  /// all the time; besides, for a while, in attention; and, at another time, one phase of the
-  /// largest upsampling (kernels/upsampling.h), where a device keeps that in the arena.
+  /// Elements that decode() takes of the arena, in the stream's dtype, one after the other, without
+  /// what operations take for themselves: in the middle block; in the resnets of others; and in
+  /// upsampling, where a device keeps a phase of it in the arena (kernels/upsampling.h).
   struct Scratch {
-    int64_t canvas, attention, phase;
+    int64_t pictures;  ///< that are decoded at once
+    int64_t middle, resnets, upsampling;
   };
   static Scratch scratch(const VaeConfig& config, int64_t batch, int64_t height, int64_t width);
 
@@ -64,7 +66,7 @@ class VaeDecoder {
   class Canvas;
   void decode_few(const Rows& latents, int64_t height, int64_t width, const Tensor& pictures,
                   const CancelToken& cancel) const;
-  void run_resnet(const VaeResnet& resnet, Canvas& canvas) const;
+  void run_resnet(const VaeResnet& resnet, Canvas& canvas, const CancelToken& cancel) const;
   void run_attention(Canvas& canvas) const;
   void norm(const Tensor& x, const VaeNorm& weights, bool silu, const Tensor& out) const;
 
