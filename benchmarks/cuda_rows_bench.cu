@@ -2,7 +2,8 @@
 // formats on new random values, then the time of each at FLUX.1's shapes (1024 x 1024, 512 text
 // tokens). Prints one line per kernel: what it moves is counted once, read or written.
 //
-//   cuda_rows_bench [check]
+//   cuda_rows_bench [check | quantize]   only checks; checks and times of a step's quantizing
+//   passes
 
 #include <cuda_runtime.h>
 
@@ -80,15 +81,17 @@ void check_operation(CudaKernels& gpu, const std::string& name, std::vector<Tens
                      100 * share));
 }
 
-void check_codes(CudaKernels& gpu, const std::string& name, const Tensor& x, bool s8) {
-  const int64_t rows = x.dim(0), cols = x.dim(1);
-  const Tensor codes = gpu.upload(poisoned(s8 ? DType::i8 : DType::f8_e4m3, x.shape()));
+// Codes and scales against the host's of what the producer gives, for each of all rows of p.x.
+void check_codes(CudaKernels& gpu, const std::string& name, const Producer& p, bool s8) {
+  const int64_t batch = p.x.batch, rows = batch * p.x.rows, cols = p.x.cols;
+  const Shape shape = {batch, p.x.rows, cols};
+  const Tensor codes = gpu.upload(poisoned(s8 ? DType::i8 : DType::f8_e4m3, shape));
   const Tensor scale = gpu.upload(poisoned(DType::f32, {rows}));
-  const Tensor on_gpu = gpu.upload(x);
-  (s8 ? cuda::quantize_rows_s8 : cuda::quantize_rows_e4m3)(gpu, {.x = on_gpu}, codes,
-                                                           scale.data<float>());
+  const Tensor produced = gpu.upload(poisoned(DType::bf16, shape));
+  (s8 ? cuda::quantize_rows_s8 : cuda::quantize_rows_e4m3)(gpu, p, codes, scale.data<float>());
+  gpu.produce(p, produced);
   const Tensor got = gpu.download(codes), scales = gpu.download(scale);
-  const std::vector<float> values = to_floats(x);
+  const std::vector<float> values = to_floats(gpu.download(produced));
   std::vector<uint8_t> expected(static_cast<size_t>(cols));
   int64_t wrong = 0;
   for (int64_t row = 0; row < rows; ++row) {
@@ -99,7 +102,7 @@ void check_codes(CudaKernels& gpu, const std::string& name, const Tensor& x, boo
     wrong += scales.data<float>()[row] != s;
     for (int64_t i = 0; i < cols; ++i) wrong += ours[i] != expected[static_cast<size_t>(i)];
   }
-  report(name, wrong == 0, fmt::format("{} of {} codes and scales differ", wrong, x.elements()));
+  report(name, wrong == 0, fmt::format("{} of {} codes and scales differ", wrong, rows * cols));
 }
 
 void check_all(CudaKernels& gpu) {
@@ -155,46 +158,54 @@ void check_all(CudaKernels& gpu) {
                     });
   for (const bool s8 : {true, false})
     for (const int64_t cols : {3072, 12288})
-      check_codes(gpu, fmt::format("{} codes of rows of {}", s8 ? "s8" : "e4m3", cols),
-                  random_bf16({kRows, cols}), s8);
+      for (const bool norm : {false, true}) {
+        const Tensor x = gpu.upload(random_bf16({2, kRows, cols}));
+        const Tensor shift = gpu.upload(random_bf16({2, 1, cols}));
+        const Tensor scale = gpu.upload(random_bf16({2, 1, cols}));
+        Producer p = {.x = x, .eps = 1e-6f};
+        if (norm) p.kind = Producer::Kind::layer_norm, p.shift = shift, p.scale = scale;
+        check_codes(gpu,
+                    fmt::format("{} codes of {}rows of {}", s8 ? "s8" : "e4m3",
+                                norm ? "modulated " : "", cols),
+                    p, s8);
+      }
 }
 
 // ---- times
 
-// Median of 30 samples of 8 calls in a row on changing memory, so that little of it is in the
-// cache.
+// Median of 30 samples of 8 calls in a row on changing memory, so that little of what is large is
+// in the cache.
 class Timer {
  public:
-  explicit Timer(const CudaKernels& gpu) : timer_(gpu) {}
+  explicit Timer(const CudaKernels& gpu) : gpu_(gpu) {}
 
   // `bytes` is what one call moves; run(i) uses the i-th of copies(bytes) sets of operands.
   static int copies(double bytes) { return std::clamp(static_cast<int>(4e8 / bytes), 1, 8); }
   void operator()(const std::string& name, const std::string& shape, double bytes,
-                  const std::function<void(int)>& run) {
-    constexpr int kSamples = 30, kCalls = 8;
-    std::vector<float> times;
-    for (int sample = -3; sample < kSamples; ++sample) {
-      const float ms = timer_.ms([&] {
-        for (int call = 0; call < kCalls; ++call) run(call % copies(bytes));
-      });
-      if (sample >= 0) times.push_back(1000 * ms / kCalls);
-    }
-    std::sort(times.begin(), times.end());
-    const double us = times[kSamples / 2];
+                  const std::function<void(int)>& run) const {
+    int call = 0;
+    const double us = median_us(gpu_, {.warm_ups = 24, .samples = 30, .launches = 8},
+                                [&] { run(call++ % copies(bytes)); });
     std::printf("| %-40s | %-22s | %8.1f | %6.0f | %3.0f %% |\n", name.c_str(), shape.c_str(), us,
                 bytes / us / 1e3, bytes / us / 1e3 / 30);
   }
 
  private:
-  DeviceTimer timer_;
+  const CudaKernels& gpu_;
 };
 
 class Times {
  public:
   explicit Times(CudaKernels& gpu) : gpu_(gpu), time_(gpu) {}
 
-  void all() {
+  // A denoising step's: image and 256 tokens of text, and the text alone.
+  void quantizing() {
     std::printf("| kernel | shape | us | GB/s | of 3.0 TB/s |\n|---|---|---|---|---|\n");
+    for (const int64_t rows : {4352, 256}) norms(rows, 3072);
+    for (const int64_t cols : {3072, 12288}) plain(4352, cols);
+  }
+  void all() {
+    quantizing();
     for (const int64_t rows : {4608, 512}) norms(rows, 3072);
     for (const int64_t cols : {3072, 12288, 15360}) plain(4608, cols);
     t5(512);
@@ -340,8 +351,9 @@ class Times {
 int main(int argc, char** argv) try {
   fluxq::CudaKernels gpu;
   fluxq::check_all(gpu);
-  if (fluxq::failures == 0 && !(argc > 1 && std::string(argv[1]) == "check"))
-    fluxq::Times(gpu).all();
+  const std::string only = argc > 1 ? argv[1] : "";
+  if (fluxq::failures == 0 && only == "quantize") fluxq::Times(gpu).quantizing();
+  if (fluxq::failures == 0 && only.empty()) fluxq::Times(gpu).all();
   return fluxq::failures == 0 ? 0 : 1;
 } catch (const fluxq::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());

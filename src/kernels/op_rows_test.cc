@@ -11,8 +11,8 @@ using testing::Operand, testing::Placed;
 class OpRows : public testing::OpTest {};
 FLUXQ_OP_TESTS(OpRows);
 
-const std::array<int64_t, 3> kSizes[] = {{1, 1, 1},  {3, 2, 3},     {2, 3, 17},
-                                         {3, 5, 33}, {1, 127, 127}, {2, 3, 640}};
+const std::array<int64_t, 3> kSizes[] = {{1, 1, 1},     {3, 2, 3},   {2, 3, 17},  {3, 5, 33},
+                                         {1, 127, 127}, {2, 3, 640}, {2, 3, 3072}};
 const Act kActs[] = {Act::none,       Act::gelu_tanh, Act::gelu_erf,
                      Act::quick_gelu, Act::relu,      Act::silu};
 const DType kBothTypes[] = {DType::f32, DType::bf16};

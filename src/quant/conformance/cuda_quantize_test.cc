@@ -100,7 +100,8 @@ TEST_F(CudaQuantize, CodesOfDifficultInputs) {
 // significands that are divided, and with them all ties.
 TEST_F(CudaQuantize, CodesOfAllSignificands) {
   constexpr int64_t kCols = 64 * 128 * 2;
-  for (const int top : {70, 127, 250}) {  // biased exponent of the largest; the scale can be < 1
+  // The largest one's biased exponent: with tiny scales, too.
+  for (const int top : {8, 20, 70, 127, 250}) {
     const Tensor values = Tensor::on_host(DType::bf16, {1, 128, kCols});
     for (int64_t i = 0; i < values.elements(); ++i) {
       const auto row = static_cast<uint32_t>(i / kCols), col = static_cast<uint32_t>(i % kCols);
@@ -118,7 +119,7 @@ TEST_F(CudaQuantize, CodesOfAllSignificands) {
 
 TEST_F(CudaQuantize, ARowOrSampleThatIsNotFiniteHasNoScale) {
   for (const float bad : {NAN, INFINITY, -INFINITY})
-    for (const int64_t cols : {17, 640}) {
+    for (const int64_t cols : {17, 640, 3072}) {
       const Tensor values = random_tensor(DType::bf16, {3, 4, cols}, 3);
       values.data<bf16>()[5 * cols + cols / 2] = bf16(bad);
       const Tensor device = kernels().upload(values);
@@ -133,7 +134,7 @@ TEST_F(CudaQuantize, CodesOfWhatTheProducerGives) {
   for (const DType stream : {DType::bf16, DType::f32})
     for (const int64_t cols : {33, 640, 3072})
       for (const Form form : kForms)
-        for (int which = 0; which < 5; ++which) {
+        for (int which = 0; which < 7; ++which) {
           SCOPED_TRACE(fmt::format("{}, {} columns, form {}, producer {}", dtype_name(stream), cols,
                                    static_cast<int>(form), which));
           const auto random = [&](Shape shape, uint64_t seed) {
@@ -144,29 +145,32 @@ TEST_F(CudaQuantize, CodesOfWhatTheProducerGives) {
           Producer p = {.x = x, .eps = 1e-6f};
           if (which == 0) p.act = Act::gelu_tanh;
           if (which == 1) p.act = Act::gelu_tanh, p.factor = other;
-          if (which >= 2) p.kind = which == 4 ? Kind::rms_norm : Kind::layer_norm;
-          if (which == 2) p.shift = shift, p.scale = scale;
-          if (which >= 3) p.weight = random({cols}, 5);
+          if (which >= 2 && which < 6) p.kind = which == 4 ? Kind::rms_norm : Kind::layer_norm;
+          if (which == 2 || which == 5) p.shift = shift, p.scale = scale;
+          if (which == 3 || which == 4) p.weight = random({cols}, 5);
           if (which == 3) p.bias = random({cols}, 6);
           if (which % 2 == 0)
             p.input_scale = kernels().upload(random_tensor(DType::f32, {cols}, 7, 0.3, 1));
           const Tensor produced = kernels().allocate(stream, x.shape());
           kernels().produce(p, produced);
-          expect_same(on_gpu(kernels(), form, p), on_host(form, kernels().download(produced)));
+          const Quantized expected = on_host(form, kernels().download(produced));
+          expect_same(on_gpu(kernels(), form, p), expected);
+          expect_same(on_gpu(kernels(), form, p, 3), expected);  // by the kernel for any rows
         }
 }
 
 TEST_F(CudaQuantize, AMatrixAloneIsWhatItIsInABatch) {
-  const Tensor values = random_tensor(DType::bf16, {3, 5, 640}, 8);
-  for (const Form form : kForms) {
-    const Tensor device = kernels().upload(values);
-    const Quantized together = on_gpu(kernels(), form, {.x = device});
-    const int64_t scales = together.scale.elements() / 3;
-    for (int64_t b = 0; b < 3; ++b)
-      expect_same(
-          on_gpu(kernels(), form, {.x = Rows(device).item(b)}),
-          {together.codes.slice(b, b + 1), together.scale.slice(b * scales, (b + 1) * scales)});
-  }
+  for (const int64_t cols : {640, 3072})
+    for (const Form form : kForms) {
+      const Tensor values = random_tensor(DType::bf16, {3, 5, cols}, 8);
+      const Tensor device = kernels().upload(values);
+      const Quantized together = on_gpu(kernels(), form, {.x = device});
+      const int64_t scales = together.scale.elements() / 3;
+      for (int64_t b = 0; b < 3; ++b)
+        expect_same(
+            on_gpu(kernels(), form, {.x = Rows(device).item(b)}),
+            {together.codes.slice(b, b + 1), together.scale.slice(b * scales, (b + 1) * scales)});
+    }
 }
 
 Tensor new_part(CudaKernels& kernels, const Tensor& like) {

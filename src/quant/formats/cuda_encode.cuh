@@ -24,12 +24,9 @@ class S8Encoder {
   }
   template <typename T>
   __device__ S8Encoder(float scale, T /*stream*/)
-      : valid_(!isnan(scale)), inverse_(inverse_of(scale)) {}
+      : largest_(isnan(scale) ? 0x80008000 : 0x007f007f), inverse_(inverse_of(scale)) {}
 
-  __device__ uint2 operator()(const float (&v)[kChunk]) const {
-    if (!valid_) return {0, 0};
-    return {four(v), four(v + 4)};
-  }
+  __device__ uint2 operator()(const float (&v)[kChunk]) const { return {four(v), four(v + 4)}; }
 
  private:
   // Next to 1.5 * 2^23 floats are 1 apart, so the addition rounds and leaves the code in the low
@@ -39,13 +36,14 @@ class S8Encoder {
     return __float_as_uint(__fadd_rn(__fmul_rn(value, inverse_), 0x1.8p23f));
   }
   __device__ uint32_t four(const float* v) const {
-    constexpr uint32_t kLargest = 0x007f007f;
-    const uint32_t low = __vmins2(__byte_perm(code(v[0]), code(v[1]), 0x5410), kLargest);
-    const uint32_t high = __vmins2(__byte_perm(code(v[2]), code(v[3]), 0x5410), kLargest);
+    const uint32_t low = __vmins2(__byte_perm(code(v[0]), code(v[1]), 0x5410), largest_);
+    const uint32_t high = __vmins2(__byte_perm(code(v[2]), code(v[3]), 0x5410), largest_);
     return __byte_perm(low, high, 0x6420);
   }
 
-  bool valid_;
+  // Twice the largest code in 16 bits; without a scale the smallest number, whose low half is 0: no
+  // branch, so that all chunks of a row are computed side by side.
+  uint32_t largest_;
   float inverse_;
 };
 
@@ -60,25 +58,30 @@ class E4m3Encoder {
   /// For values of the type T.
   template <typename T>
   __device__ E4m3Encoder(float scale, T /*stream*/)
-      : valid_(!isnan(scale)),
-        by_inverse_(sizeof(T) == 2 && scale > 0x1p-100f && scale < 0x1p100f),
-        scale_(scale),
-        inverse_(inverse_of(scale)) {}
+      : by_inverse_(sizeof(T) == 2),
+        valid_(isnan(scale) ? 0 : ~0u),
+        lift_(by_inverse_ && scale < 0x1p-100f ? 0x1p100f : 1.0f),
+        scale_(scale * lift_),
+        inverse_(inverse_of(scale_)) {}
 
   __device__ uint2 operator()(const float (&v)[kChunk]) const {
-    if (!valid_) return {0, 0};
-    if (by_inverse_) return eight(v, [this](float value) { return near_quotient(value); });
-    return eight(v, [this](float value) { return __fdiv_rn(value, scale_); });
+    const uint2 codes = by_inverse_
+                            ? eight(v, [this](float value) { return near_quotient(value); })
+                            : eight(v, [this](float value) { return __fdiv_rn(value, scale_); });
+    return {codes.x & valid_, codes.y & valid_};
   }
 
  private:
   // value / scale, right to 2^-22 and exact where the quotient is a float: as good as the rounded
   // quotient, because value and scale are bf16. A quotient of two 8-bit significands is a tie
-  // between two codes (a 5-bit significand) or at least 2^-13 away from all of them.
+  // between two codes (a 5-bit significand) or at least 2^-13 away from all of them. Tiny values
+  // are lifted, exactly, to where the rest of the division is a float. The rest is negated so that
+  // -0 stays -0.
   __device__ float near_quotient(float value) const {
-    const float quotient = __fmul_rn(value, inverse_);
-    const float rest = __fmaf_rn(-quotient, scale_, value);
-    return copysignf(__fmaf_rn(rest, inverse_, quotient), value);
+    const float lifted = __fmul_rn(value, lift_);
+    const float quotient = __fmul_rn(lifted, inverse_);
+    const float excess = __fmaf_rn(quotient, scale_, -lifted);
+    return __fmaf_rn(-excess, inverse_, quotient);
   }
   template <typename Divide>
   __device__ static uint2 eight(const float (&v)[kChunk], const Divide& divide) {
@@ -90,8 +93,9 @@ class E4m3Encoder {
     return {pairs[0] | pairs[1] << 16, pairs[2] | pairs[3] << 16};
   }
 
-  bool valid_, by_inverse_;
-  float scale_, inverse_;
+  bool by_inverse_;  // known when compiled
+  uint32_t valid_;   // all bits of the codes, or none
+  float lift_, scale_, inverse_;
 };
 
 /// The first `count` of eight codes; kAligned: all or none, `to` 8-byte aligned.

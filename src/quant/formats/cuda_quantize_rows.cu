@@ -11,12 +11,13 @@ namespace {
 template <typename Encoder, typename T, bool kAligned, RowForm kForm>
 __global__ void __launch_bounds__(kFormThreads<kForm>, kFormBlocks<kAligned, kForm>)
     quantize_rows_kernel(RowSource source, Rows codes, float* scales) {
-  const BlockRow at(codes);
-  RowPart<T> part;
+  const RowOfThread<kForm> at(codes);
+  if (at.outside) return;
+  RowPart<T, kForm> part;
   produce_row<T, kAligned, kForm>(source, at.batch, at.row, 0, part);
   __shared__ WarpSlots largest;
-  const float scale = Encoder::scale_of(block_max(part.magnitude(), largest));
-  if (threadIdx.x == 0) scales[blockIdx.x] = scale;
+  const float scale = Encoder::scale_of(max_of_row<kForm>(part.magnitude(), largest));
+  if (at.first_thread) scales[at.index] = scale;
   store_row_codes<kAligned>(part, Encoder(scale, T{}), codes, at);
 }
 
@@ -25,9 +26,10 @@ void quantize_rows(CudaKernels& kernels, const Producer& input, const Rows& code
   check_codes(input, codes);
   if (codes.batch * codes.rows * codes.cols == 0) return;
   with_row_type(input, has_aligned_codes(input, codes), [&](auto type, auto chunks, auto form) {
-    quantize_rows_kernel<Encoder, decltype(type), decltype(chunks)::value, decltype(form)::value>
-        <<<static_cast<unsigned>(codes.batch * codes.rows), row_threads(codes.cols), 0,
-           kernels.stream()>>>(RowSource(input), codes, scale);
+    constexpr RowForm kForm = decltype(form)::value;
+    const GridOfRows grid = grid_of_rows<kForm>(codes);
+    quantize_rows_kernel<Encoder, decltype(type), decltype(chunks)::value, kForm>
+        <<<grid.blocks, grid.threads, 0, kernels.stream()>>>(RowSource(input), codes, scale);
   });
   check_launch("quantizing rows");
 }

@@ -23,16 +23,17 @@ inline bool has_aligned_codes(const Producer& input, const Rows& codes) {
   return has_aligned_chunks(input) && has_aligned_chunks(codes, kChunk);
 }
 
-template <bool kAligned, typename T, typename Encoder>
-__device__ void store_row_codes(const RowPart<T>& part, const Encoder& encode, const Rows& codes,
-                                const BlockRow& at) {
+template <bool kAligned, typename T, RowForm kForm, typename Encoder>
+__device__ void store_row_codes(const RowPart<T, kForm>& part, const Encoder& encode,
+                                const Rows& codes, const RowOfThread<kForm>& at) {
+  using Part = RowPart<T, kForm>;
+  const int cols = Part::cols_of(codes);
   uint8_t* to = row_of<uint8_t>(codes, at.batch, at.row);
 #pragma unroll
-  for (int i = 0; i < kRowChunks; ++i) {
-    const int col = chunk_col(0, i);
+  for (int i = 0; i < Part::kChunks; ++i) {
     float v[kChunk];
     part.get(i, v);
-    store_codes<kAligned>(encode(v), codes.cols - col, to + col);
+    store_codes<kAligned>(encode(v), Part::count(0, i, cols), to + Part::col(0, i));
   }
 }
 

@@ -31,9 +31,9 @@ __device__ void prune(float* x) {
 template <bool kAligned>
 __global__ void __launch_bounds__(kRowThreads)
     prune_and_quantize_kernel(const bf16* weight, Rows codes, float* scales) {
-  const BlockRow at(codes);
+  const RowOfThread<RowForm::plain> at(codes);
   const int cols = static_cast<int>(codes.cols);
-  RowPart<bf16> part;
+  RowPart<bf16, RowForm::plain> part;
   part.load<kAligned>(weight + at.row * codes.cols, 0, cols);
 #pragma unroll
   for (int i = 0; i < kRowChunks; ++i) {
