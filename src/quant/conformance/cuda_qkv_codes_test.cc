@@ -1,5 +1,5 @@
-// Products that write q and k as the codes of 8-bit attention: beside the pass that makes them from
-// rows, and what attention makes of either.
+// Products that write q, k and v as the codes of 8-bit attention: beside the pass that makes them
+// from rows, and what attention makes of either.
 
 #include <cmath>
 
@@ -22,11 +22,21 @@ FLUXQ_QKV_TESTS(CudaQkvCodes);
 
 /// On the host.
 struct Codes {
-  Tensor q, k, q_scale, k_scale;
+  Tensor q, k, q_scale, k_scale, v;
 };
-Codes download(CudaKernels& kernels, const Int8Codes& codes) {
-  return {kernels.download(codes.q), kernels.download(codes.k), kernels.download(codes.q_scale),
-          kernels.download(codes.k_scale)};
+/// Rows of q and k that do not exist have any codes: here zeros.
+Codes download(CudaKernels& kernels, const QkvLayer& layer, const Int8Codes& codes) {
+  Codes all = {kernels.download(codes.q), kernels.download(codes.k),
+               kernels.download(codes.q_scale), kernels.download(codes.k_scale),
+               codes.v.empty() ? Tensor() : kernels.download(codes.v)};
+  const int64_t rows_of_head = all.q.dim(2) * kTileRows, rows = layer.c.before + layer.c.rows;
+  for (int64_t row = 0; row < all.q_scale.elements(); ++row) {
+    if (row % rows_of_head < rows) continue;
+    std::fill_n(all.q.data<int8_t>() + row * kHeadDim, kHeadDim, int8_t{0});
+    std::fill_n(all.k.data<int8_t>() + row * kHeadDim, kHeadDim, int8_t{0});
+    all.q_scale.data<float>()[row] = 0;
+  }
+  return all;
 }
 
 /// What a product with codes leaves: rows and codes, on the host.
@@ -34,18 +44,19 @@ struct Coded {
   Tensor wide;
   Codes codes;
 };
-Coded multiply_into_codes(CudaKernels& kernels, const QkvLayer& layer, const Rows& x) {
+Coded multiply_into_codes(CudaKernels& kernels, const QkvLayer& layer, const Rows& x,
+                          AttentionPrecision precision) {
   Arena::Scope scope(kernels.arena());
   const Prepared input = layer.on->prepare({.x = x});
   const Tensor wide = layer.wide(x.batch);
-  JointAttention args = layer.attention(wide, AttentionPrecision::int8);
+  JointAttention args = layer.attention(wide, precision);
   args.codes = kernels.attention_codes(args);
   const auto& codes = dynamic_cast<const Int8Codes&>(*args.codes);
-  for (const Tensor& tensor : {codes.q, codes.k, codes.q_scale, codes.k_scale})
-    layer.poison(tensor, kCodePoison);
+  for (const Tensor& tensor : {codes.q, codes.k, codes.q_scale, codes.k_scale, codes.v})
+    if (!tensor.empty()) layer.poison(tensor, kCodePoison);
   layer.multiply(input, args, wide);
   EXPECT_TRUE(args.streams[layer.index()].normed);
-  return {kernels.download(wide), download(kernels, codes)};
+  return {kernels.download(wide), download(kernels, layer, codes)};
 }
 
 /// The scale and the 128 codes of each row of tiles.
@@ -70,8 +81,8 @@ TEST_P(CudaQkvCodes, WritesTheCodesOfAttention) {
     const JointAttention args = layer.attention(plain, AttentionPrecision::int8);
     const Int8Codes encoded = cuda::take_int8_codes(kernels(), args);
     cuda::encode_int8(kernels(), args, encoded);
-    const Codes expected = download(kernels(), encoded);
-    const Coded got = multiply_into_codes(kernels(), layer, layer.x);
+    const Codes expected = download(kernels(), layer, encoded);
+    const Coded got = multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::int8);
     expect_poison_beside(layer, got.wide, 2 * layer.width);
 
     const int64_t tiles = expected.q.dim(2), first_row = c.before;
@@ -111,17 +122,75 @@ TEST_P(CudaQkvCodes, WritesTheCodesOfAttention) {
   });
 }
 
+double value_of_e4m3(uint8_t code) {
+  const int exponent = code >> 3 & 15, mantissa = code & 7;
+  const double size =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return (code & 0x7f) == 0x7f ? NAN : (code & 0x80) != 0 ? -size : size;
+}
+
+// encode_int8() reads v as it was rounded to bf16, by up to 2^-9 of it, where codes are 2^-3 to
+// 2^-4 apart (below 2^-6, 2^-9): a few percent of them round otherwise, to the next code. Sums of
+// e4m3 products differ besides.
+TEST_P(CudaQkvCodes, WritesTheCodesOfValues) {
+  for_each_case([&](const QkvLayer& layer) {
+    const QkvCase& c = layer.c;
+    const Prepared input = layer.on->prepare({.x = layer.x});
+    const Tensor plain = layer.wide(c.batch);
+    layer.multiply_plainly(input, plain);
+    const JointAttention args = layer.attention(plain, AttentionPrecision::fp8);
+    const Int8Codes encoded = cuda::take_int8_codes(kernels(), args);
+    cuda::encode_int8(kernels(), args, encoded);
+    const Tensor expected = kernels().download(encoded.v);
+    const Coded got = multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::fp8);
+    expect_poison_beside(layer, got.wide, 3 * layer.width);
+
+    const auto *ours = static_cast<const uint8_t*>(got.codes.v.raw()),
+               *theirs = static_cast<const uint8_t*>(expected.raw());
+    const int64_t rows_of_head = expected.dim(2) * kTileRows;
+    int64_t compared = 0, moved = 0, far = 0, touched = 0, missing = 0;
+    for (int64_t i = 0; i < expected.elements(); ++i) {
+      const int64_t line = i / kTileRows, piece = i % kTileRows / 16 ^ line % 8, in_16 = i % 16;
+      const int64_t row = line / kHeadDim * kTileRows % rows_of_head + piece * 16 + in_16 / 4 * 2 +
+                          in_16 % 4 / 2 * 8 + in_16 % 2;
+      if (row < c.before) {
+        touched += ours[i] != kCodePoison;
+      } else if (row >= c.before + c.rows) {
+        missing += ours[i] != 0;
+      } else {
+        const double theirs_value = value_of_e4m3(theirs[i]);
+        const double difference = std::abs(value_of_e4m3(ours[i]) - theirs_value);
+        const double step = std::max(is_e4m3() ? 0x1p-6 : 0x1p-9, 0x1p-3 * std::abs(theirs_value));
+        ++compared;
+        moved += difference != 0;      // true for NaN
+        far += !(difference <= step);  // likewise
+      }
+    }
+    EXPECT_EQ(touched, 0) << "codes of rows that are not the product's";
+    EXPECT_EQ(missing, 0) << "codes of rows that do not exist: expected zeros";
+    EXPECT_EQ(far, 0) << "codes more than a step away, of " << compared;
+    EXPECT_LE(static_cast<double>(moved), 0.05 * static_cast<double>(compared));
+    EXPECT_EQ(compared, c.batch * c.heads * c.rows * kHeadDim);
+  });
+}
+
 TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
-  const auto check = [&](const QkvLayer& layer) {
-    const Coded all = multiply_into_codes(kernels(), layer, layer.x);
+  const auto check_with = [&](const QkvLayer& layer, AttentionPrecision precision) {
+    const Coded all = multiply_into_codes(kernels(), layer, layer.x, precision);
     for (int64_t b = 0; layer.c.batch > 1 && b < layer.c.batch; ++b) {
-      const Coded alone = multiply_into_codes(kernels(), layer, Rows(layer.x).item(b));
+      const Coded alone = multiply_into_codes(kernels(), layer, Rows(layer.x).item(b), precision);
+      if (precision == AttentionPrecision::fp8)
+        EXPECT_TRUE(same_bytes(all.codes.v.slice(b, b + 1), alone.codes.v)) << b;
       EXPECT_TRUE(same_bytes(all.wide.slice(b, b + 1), alone.wide)) << "v of picture " << b;
       EXPECT_TRUE(same_bytes(all.codes.q.slice(b, b + 1), alone.codes.q)) << b;
       EXPECT_TRUE(same_bytes(all.codes.k.slice(b, b + 1), alone.codes.k)) << b;
       EXPECT_TRUE(same_bytes(all.codes.q_scale.slice(b, b + 1), alone.codes.q_scale)) << b;
       EXPECT_TRUE(same_bytes(all.codes.k_scale.slice(b, b + 1), alone.codes.k_scale)) << b;
     }
+  };
+  const auto check = [&](const QkvLayer& layer) {
+    check_with(layer, AttentionPrecision::int8);
+    check_with(layer, AttentionPrecision::fp8);
   };
   for_each_case(check);
   // All pictures' rows are enough for bands of tiles, one picture's are not.
@@ -145,7 +214,7 @@ TEST_P(CudaQkvCodes, ANanReachesTheScales) {
   bf16 *const of_k = of_q + layer.width, *const of_v = of_k + layer.width;
   of_q[5].bits = of_k[kHeadDim + 7].bits = of_v[3].bits = kRowsPoison;
   layer.bias = kernels().upload(bias);
-  const Coded got = multiply_into_codes(kernels(), layer, layer.x);
+  const Coded got = multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::int8);
   const float *const q_scale = got.codes.q_scale.data<float>(), *const k_scale =
                                                                     got.codes.k_scale.data<float>();
   for (int64_t row = kTileRows; row < kTileRows + layer.c.rows; ++row) {
