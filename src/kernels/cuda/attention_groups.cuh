@@ -227,12 +227,9 @@ __device__ inline void attend_unit(Group<E4m3>& group, const Unit& unit) {
   const float row_scale[2] = {q_scale[0], q_scale[8]};
 
   float result[64] = {};
+  uint32_t scores[64];
   RowState state = {{-INFINITY, -INFINITY}, {0, 0}};
-  group.wait_for_queries();
-#pragma unroll 1
-  for (int j = unit.first; j < unit.last; ++j) {
-    const float tile_scale = k_scale[j];
-    uint32_t scores[64];
+  const auto multiply_next_keys = [&] {
     start(scores);
     group.wait_for_keys();
     pin(scores);
@@ -240,9 +237,14 @@ __device__ inline void attend_unit(Group<E4m3>& group, const Unit& unit) {
     group.multiply_keys(scores);
     wait_for_products<0>();
     pin(scores);
-    if (j == unit.last - 1) release(shared.q_empty);
-    group.release_keys();
+  };
 
+  group.wait_for_queries();
+  multiply_next_keys();
+#pragma unroll 1
+  for (int j = unit.first;; ++j) {
+    const float tile_scale = k_scale[j];
+    group.release_keys();
     group.hide_missing(scores, j);
     const float scale[2] = {row_scale[0] * tile_scale, row_scale[1] * tile_scale};
     float factor[2];
@@ -258,7 +260,10 @@ __device__ inline void attend_unit(Group<E4m3>& group, const Unit& unit) {
     wait_for_products<0>();
     pin(result);
     group.release_values();
+    if (j + 1 == unit.last) break;
+    multiply_next_keys();
   }
+  release(shared.q_empty);
   group.store_results(result, state, unit);
 }
 

@@ -179,8 +179,9 @@ TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
     const Coded all = multiply_into_codes(kernels(), layer, layer.x, precision);
     for (int64_t b = 0; layer.c.batch > 1 && b < layer.c.batch; ++b) {
       const Coded alone = multiply_into_codes(kernels(), layer, Rows(layer.x).item(b), precision);
-      if (precision == AttentionPrecision::fp8)
+      if (precision == AttentionPrecision::fp8) {
         EXPECT_TRUE(same_bytes(all.codes.v.slice(b, b + 1), alone.codes.v)) << b;
+      }
       EXPECT_TRUE(same_bytes(all.wide.slice(b, b + 1), alone.wide)) << "v of picture " << b;
       EXPECT_TRUE(same_bytes(all.codes.q.slice(b, b + 1), alone.codes.q)) << b;
       EXPECT_TRUE(same_bytes(all.codes.k.slice(b, b + 1), alone.codes.k)) << b;
