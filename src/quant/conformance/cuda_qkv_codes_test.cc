@@ -200,8 +200,8 @@ TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
 }
 
 // A NaN is not lost among whole numbers: it reaches the scales of its row of q and of its tile of
-// k, which attention multiplies scores with, and no other head's.
-TEST_P(CudaQkvCodes, ANanReachesTheScales) {
+// k, which attention multiplies scores with, and no other head's; of v, the codes of its column.
+TEST_P(CudaQkvCodes, ANanReachesTheScalesAndValues) {
   QkvLayer layer(kernels(), scheme(), {1, 128, 100, 2, 256});
   const Tensor bias = kernels().download(layer.bias);
   bf16* const of_q = bias.data<bf16>();
@@ -220,6 +220,17 @@ TEST_P(CudaQkvCodes, ANanReachesTheScales) {
   }
   EXPECT_TRUE(std::isfinite(k_scale[1]));
   EXPECT_TRUE(std::isnan(k_scale[2 + 1]));
+
+  const Tensor codes =
+      multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::fp8).codes.v;
+  int64_t of_column = 0, elsewhere = 0;
+  for (int64_t i = 0; i < codes.elements(); ++i) {
+    const int64_t line = i / kTileRows;  // 2 tiles of a head
+    if (std::isnan(e4m3_decode(static_cast<const uint8_t*>(codes.raw())[i])))
+      ++(line < 2 * kHeadDim && line % kHeadDim == 3 ? of_column : elsewhere);
+  }
+  EXPECT_EQ(of_column, layer.c.rows);
+  EXPECT_EQ(elsewhere, 0);
 }
 
 // Attention that finds its codes there gives what attention that makes them does, but for their
