@@ -13,6 +13,7 @@
 #include "cuda_attention8_bench.h"
 #include "cuda_bench.h"
 #include "kernels/cuda/attention_int8.h"
+#include "quant/formats/e4m3.h"
 
 namespace fluxq {
 namespace {
@@ -42,13 +43,6 @@ const Precision kPrecisions[] = {{"bf16", AttentionPrecision::bf16, 0.02},
                                  {"int8", AttentionPrecision::int8, 0.05}};
 
 int failures = 0;
-
-double of_e4m3(uint8_t code) {
-  const int exponent = code >> 3 & 15, mantissa = code & 7;
-  const double size =
-      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
-  return (code & 0x7f) == 0x7f ? NAN : code & 0x80 ? -size : size;
-}
 
 /// What differs of a matrix, and where.
 class Errors {
@@ -188,7 +182,7 @@ class Run {
         const int64_t tile = head * tiles + row / kInt8Tile, piece = row % kInt8Tile / 16 ^ col % 8;
         const auto code = static_cast<const uint8_t*>(
             v.raw())[(tile * kDim + col) * kInt8Tile + piece * 16 + place];
-        return of_e4m3(code);
+        return double{e4m3_decode(code)};
       };
       Errors scores("scores of the codes"), results("results from the codes");
       Errors values("values of the codes");

@@ -2,8 +2,9 @@
 // formats on new random values, then the time of each at FLUX.1's shapes (1024 x 1024, 512 text
 // tokens). Prints one line per kernel: what it moves is counted once, read or written.
 //
-//   cuda_rows_bench [check | quantize]   only checks; checks and times of a step's quantizing
-//   passes
+//   cuda_rows_bench            checks and times of all kernels
+//   cuda_rows_bench check      only checks
+//   cuda_rows_bench quantize   checks, and times of a denoising step's quantizing passes
 
 #include <cuda_runtime.h>
 
@@ -81,7 +82,7 @@ void check_operation(CudaKernels& gpu, const std::string& name, std::vector<Tens
                      100 * share));
 }
 
-// Codes and scales against the host's of what the producer gives, for each of all rows of p.x.
+// A row's codes and scale against the host's, of what the producer gives.
 void check_codes(CudaKernels& gpu, const std::string& name, const Producer& p, bool s8) {
   const int64_t batch = p.x.batch, rows = batch * p.x.rows, cols = p.x.cols;
   const Shape shape = {batch, p.x.rows, cols};

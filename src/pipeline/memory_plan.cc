@@ -167,7 +167,7 @@ class Activations {
 
   // The CPU arranges keys and values once for all queries; the sizes of its tiles round up. On the
   // GPU the 8-bit codes of q, k and v and the input of the layer that makes them need less than the
-  // MLP's layers, and results from parts of the keys (8 MiB a picture at most) have the workspace.
+  // MLP's layers, and results from parts of the keys (13 MiB a picture at most) have the workspace.
   int64_t attention(int64_t rows, int64_t width) const {
     return is_cuda_ ? 0 : 2 * rows * width * element_ * 5 / 4;
   }

@@ -47,7 +47,7 @@ struct MemoryPlan {
   };
   struct PhasePlan {
     std::vector<Entry> weights, activations;
-    int64_t loading_bytes = 0;  ///< by phase: of the layer being loaded, beside the block
+    int64_t loading_bytes = 0;  ///< of the largest layer, beside the block; 0 if all stays loaded
     int64_t weight_bytes() const;
     int64_t activation_bytes() const;
   };

@@ -132,9 +132,10 @@ struct Group {
   __device__ const float* k_scales(const Unit& unit) const {
     return work.k_scale + int64_t{unit.head_index} * tiles;
   }
-  /// Of the thread's first row; that of the second is 8 further on.
+  /// Of the thread's first row; that of the second is 8 further on. A tile of 192 queries may end
+  /// behind the tiles of 128 that have scales: what is read there is not used.
   __device__ const float* q_scales(const Unit& unit) const {
-    const int rows = tiles * kTile;  // more than there are queries, in whole tiles of 128
+    const int rows = tiles * kTile;
     return work.q_scale + int64_t{unit.head_index} * rows +
            min(unit.tile * kQueryRows<T> + row(), rows - 1 - 8);
   }

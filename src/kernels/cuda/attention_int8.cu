@@ -16,6 +16,7 @@ namespace {
 using namespace attention8;
 
 constexpr int kProducerRegisters = 24;
+constexpr int kAllRegisters = 65536;  // of a multiprocessor; asking for more would wait for ever
 
 template <typename T>
 constexpr int kSharedBytes = sizeof(Shared<T>) + 1024;  // aligned to 1024 by the kernel
@@ -64,6 +65,8 @@ __device__ void consume(const Work& work, Shared<T>& shared) {
 template <typename T>
 __global__ void __launch_bounds__(kThreads<T>, 1)
     attend(const Work work, const __grid_constant__ CUtensorMap values) {
+  static_assert((kProducerRegisters + T::kGroups * T::kGroupRegisters) * kGroupThreads <=
+                kAllRegisters);
   extern __shared__ uint8_t memory[];
   auto& shared =
       *reinterpret_cast<Shared<T>*>(memory + ((1024 - shared_address(memory) % 1024) % 1024));

@@ -160,9 +160,9 @@ class Ending {
       }
   }
 
-  /// Of rows 8 apart of 16, a thread has 8 columns. With the thread that has the next rows it
-  /// shares columns, so that each has words of four rows (the order of Int8Codes::v) of four
-  /// columns.
+  /// A thread has 8 columns of two rows that are 8 apart. It changes four of them with the thread
+  /// that has the rows next to these for the other four, so that each has whole words: four columns
+  /// of four rows (the order of Int8Codes::v).
   template <typename Sum>
   __device__ void write_value_codes(const Sum& sum) const {
     const bool odd = thread_ / 4 % 2 != 0;

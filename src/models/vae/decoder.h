@@ -1,8 +1,8 @@
 /// The decoder of the VAE: from latents to a picture. diffusers' AutoencoderKL.decode, in channels
 /// last. Activations go through three buffers, so the peak of memory does not depend on the depth:
-/// one of the largest size, and two smaller ones (half of it in FLUX.1), which are there when they
-/// are needed only: what the middle block's attention and an upsampler take for themselves has
-/// their room. A large batch is decoded a few pictures at a time.
+/// one of the largest size, and two smaller ones (half of it in FLUX.1). These are taken only where
+/// they are needed, so that the middle block's attention and an upsampler have their room. A large
+/// batch is decoded a few pictures at a time.
 #pragma once
 
 #include "fluxq/cancel.h"

@@ -8,6 +8,7 @@
 #include "kernels/cuda/gemm_tiles.h"
 #include "kernels/testing.h"
 #include "quant/conformance/cuda_qkv_fixture.h"
+#include "quant/formats/e4m3.h"
 
 namespace fluxq::conformance {
 namespace {
@@ -37,6 +38,17 @@ Codes download(CudaKernels& kernels, const QkvLayer& layer, const Int8Codes& cod
     all.q_scale.data<float>()[row] = 0;
   }
   return all;
+}
+
+/// The codes that attention's own pass makes of what the product alone writes.
+Codes encode(CudaKernels& kernels, const QkvLayer& layer, AttentionPrecision precision) {
+  Arena::Scope scope(kernels.arena());
+  const Tensor plain = layer.wide(layer.c.batch);
+  layer.multiply_plainly(layer.on->prepare({.x = layer.x}), plain);
+  const JointAttention args = layer.attention(plain, precision);
+  const Int8Codes codes = cuda::take_int8_codes(kernels, args);
+  cuda::encode_int8(kernels, args, codes);
+  return download(kernels, layer, codes);
 }
 
 /// What a product with codes leaves: rows and codes, on the host.
@@ -75,13 +87,7 @@ CodesOfRow row_of(const Tensor& codes, const Tensor& scale, int64_t row) {
 TEST_P(CudaQkvCodes, WritesTheCodesOfAttention) {
   for_each_case([&](const QkvLayer& layer) {
     const QkvCase& c = layer.c;
-    const Prepared input = layer.on->prepare({.x = layer.x});
-    const Tensor plain = layer.wide(c.batch);
-    layer.multiply_plainly(input, plain);
-    const JointAttention args = layer.attention(plain, AttentionPrecision::int8);
-    const Int8Codes encoded = cuda::take_int8_codes(kernels(), args);
-    cuda::encode_int8(kernels(), args, encoded);
-    const Codes expected = download(kernels(), layer, encoded);
+    const Codes expected = encode(kernels(), layer, AttentionPrecision::int8);
     const Coded got = multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::int8);
     expect_poison_beside(layer, got.wide, 2 * layer.width);
 
@@ -122,26 +128,13 @@ TEST_P(CudaQkvCodes, WritesTheCodesOfAttention) {
   });
 }
 
-double value_of_e4m3(uint8_t code) {
-  const int exponent = code >> 3 & 15, mantissa = code & 7;
-  const double size =
-      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
-  return (code & 0x7f) == 0x7f ? NAN : (code & 0x80) != 0 ? -size : size;
-}
-
 // encode_int8() reads v as it was rounded to bf16, by up to 2^-9 of it, where codes are 2^-3 to
 // 2^-4 apart (below 2^-6, 2^-9): a few percent of them round otherwise, to the next code. Sums of
 // e4m3 products differ besides.
 TEST_P(CudaQkvCodes, WritesTheCodesOfValues) {
   for_each_case([&](const QkvLayer& layer) {
     const QkvCase& c = layer.c;
-    const Prepared input = layer.on->prepare({.x = layer.x});
-    const Tensor plain = layer.wide(c.batch);
-    layer.multiply_plainly(input, plain);
-    const JointAttention args = layer.attention(plain, AttentionPrecision::fp8);
-    const Int8Codes encoded = cuda::take_int8_codes(kernels(), args);
-    cuda::encode_int8(kernels(), args, encoded);
-    const Tensor expected = kernels().download(encoded.v);
+    const Tensor expected = encode(kernels(), layer, AttentionPrecision::fp8).v;
     const Coded got = multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::fp8);
     expect_poison_beside(layer, got.wide, 3 * layer.width);
 
@@ -158,8 +151,8 @@ TEST_P(CudaQkvCodes, WritesTheCodesOfValues) {
       } else if (row >= c.before + c.rows) {
         missing += ours[i] != 0;
       } else {
-        const double theirs_value = value_of_e4m3(theirs[i]);
-        const double difference = std::abs(value_of_e4m3(ours[i]) - theirs_value);
+        const double theirs_value = e4m3_decode(theirs[i]);
+        const double difference = std::abs(e4m3_decode(ours[i]) - theirs_value);
         const double step = std::max(is_e4m3() ? 0x1p-6 : 0x1p-9, 0x1p-3 * std::abs(theirs_value));
         ++compared;
         moved += difference != 0;      // true for NaN
@@ -207,8 +200,8 @@ TEST_P(CudaQkvCodes, APictureIsWhatItIsAlone) {
 }
 
 // A NaN is not lost among whole numbers: it reaches the scales of its row of q and of its tile of
-// k, which attention multiplies scores with, and no other head's.
-TEST_P(CudaQkvCodes, ANanReachesTheScales) {
+// k, which attention multiplies scores with, and no other head's; of v, the codes of its column.
+TEST_P(CudaQkvCodes, ANanReachesTheScalesAndValues) {
   QkvLayer layer(kernels(), scheme(), {1, 128, 100, 2, 256});
   const Tensor bias = kernels().download(layer.bias);
   bf16* const of_q = bias.data<bf16>();
@@ -227,6 +220,17 @@ TEST_P(CudaQkvCodes, ANanReachesTheScales) {
   }
   EXPECT_TRUE(std::isfinite(k_scale[1]));
   EXPECT_TRUE(std::isnan(k_scale[2 + 1]));
+
+  const Tensor codes =
+      multiply_into_codes(kernels(), layer, layer.x, AttentionPrecision::fp8).codes.v;
+  int64_t of_column = 0, elsewhere = 0;
+  for (int64_t i = 0; i < codes.elements(); ++i) {
+    const int64_t line = i / kTileRows;  // 2 tiles of a head
+    if (std::isnan(e4m3_decode(static_cast<const uint8_t*>(codes.raw())[i])))
+      ++(line < 2 * kHeadDim && line % kHeadDim == 3 ? of_column : elsewhere);
+  }
+  EXPECT_EQ(of_column, layer.c.rows);
+  EXPECT_EQ(elsewhere, 0);
 }
 
 // Attention that finds its codes there gives what attention that makes them does, but for their

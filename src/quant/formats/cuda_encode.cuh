@@ -29,11 +29,11 @@ class S8Encoder {
   __device__ uint2 operator()(const float (&v)[kChunk]) const { return {four(v), four(v + 4)}; }
 
  private:
-  // Next to 1.5 * 2^23 floats are 1 apart, so the addition rounds and leaves the code in the low
+  // Next to kOneAndAHalf floats are 1 apart, so the addition rounds and leaves the code in the low
   // half. The scale is a magnitude / 127.5 rounded to 8 bits, so steps stay within 127.75: only the
   // code 128 does not exist.
   __device__ uint32_t code(float value) const {
-    return __float_as_uint(__fadd_rn(__fmul_rn(value, inverse_), 0x1.8p23f));
+    return __float_as_uint(__fadd_rn(__fmul_rn(value, inverse_), kOneAndAHalf));
   }
   __device__ uint32_t four(const float* v) const {
     const uint32_t low = __vmins2(__byte_perm(code(v[0]), code(v[1]), 0x5410), largest_);
@@ -75,8 +75,8 @@ class E4m3Encoder {
   // value / scale, right to 2^-22 and exact where the quotient is a float: as good as the rounded
   // quotient, because value and scale are bf16. A quotient of two 8-bit significands is a tie
   // between two codes (a 5-bit significand) or at least 2^-13 away from all of them. Tiny values
-  // are lifted, exactly, to where the rest of the division is a float. The rest is negated so that
-  // -0 stays -0.
+  // are lifted, exactly, to where the rest of the division is a float. What is computed is the
+  // rest's negative, so that -0 stays -0.
   __device__ float near_quotient(float value) const {
     const float lifted = __fmul_rn(value, lift_);
     const float quotient = __fmul_rn(lifted, inverse_);
