@@ -1,9 +1,8 @@
 /// How the codes of attention_int8.h come about, wherever they are made.
 #pragma once
 
-#include <cuda_fp8.h>
-
 #include "kernels/cuda/hadamard.cuh"
+#include "kernels/cuda/rounded_pair.cuh"
 
 namespace fluxq::cuda {
 
@@ -34,11 +33,6 @@ __device__ inline uint2 codes_of(const float (&v)[kChunk], float inverse) {
                            __float_as_uint(fmaf(v[2 * i + 1], inverse, kOneAndAHalf)), 0x0040);
   }
   return {__byte_perm(pairs[0], pairs[1], 0x5410), __byte_perm(pairs[2], pairs[3], 0x5410)};
-}
-
-/// Two values' codes, that of `low` in the lower byte. What is beyond 448 becomes 448; NaN stays.
-__device__ inline uint32_t e4m3_pair(float low, float high) {
-  return __nv_cvt_float2_to_fp8x2({low, high}, __NV_SATFINITE, __NV_E4M3);
 }
 
 }  // namespace fluxq::cuda

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/attention_int8.cuh"
 #include "kernels/cuda/device_values.cuh"
+#include "kernels/cuda/rounded_pair.cuh"
 
 namespace fluxq::cuda::attention8 {
 
@@ -73,9 +74,7 @@ __device__ inline void hide_missing_keys(uint32_t (&scores)[64], int keys) {
 __device__ inline void round_weights(const uint32_t (&weights)[64], uint32_t (&rounded)[32]) {
 #pragma unroll
   for (int i = 0; i < 32; ++i)
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;"
-        : "=r"(rounded[i])
-        : "f"(__uint_as_float(weights[2 * i + 1])), "f"(__uint_as_float(weights[2 * i])));
+    rounded[i] = bf16_pair(__uint_as_float(weights[2 * i]), __uint_as_float(weights[2 * i + 1]));
 }
 
 /// The four weights of a word are those of keys 8 u + c and 8 u + c + 1 for two u and this thread's

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/device_values.cuh"
+#include "kernels/cuda/rounded_pair.cuh"
 
 namespace fluxq::cuda {
 
@@ -127,7 +128,9 @@ class RowPart {
   /// Rounds to T.
   __device__ void set(int i, const float (&v)[kChunk]) {
     if constexpr (kPacked) {
-      chunks_[i] = {rounded_pair(v), rounded_pair(v + 2), rounded_pair(v + 4), rounded_pair(v + 6)};
+      // A word at once: packed_bf16() moves its halves one by one, as many instructions again.
+      chunks_[i] = {bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]), bf16_pair(v[4], v[5]),
+                    bf16_pair(v[6], v[7])};
     } else {
 #pragma unroll
       for (int j = 0; j < kChunk; ++j) chunks_[i].values[j] = v[j];
@@ -162,13 +165,6 @@ class RowPart {
   }
 
  private:
-  // A word at once: packed_bf16() moves its halves one by one, as many instructions again.
-  __device__ static uint32_t rounded_pair(const float* v) {
-    uint32_t pair;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(v[1]), "f"(v[0]));
-    return pair;
-  }
-
   struct Floats {
     float values[kChunk];
   };

@@ -2,9 +2,8 @@
 /// as there, none is fused.
 #pragma once
 
-#include <cuda_fp8.h>
-
 #include "kernels/cuda/device_values.cuh"
+#include "kernels/cuda/rounded_pair.cuh"
 #include "quant/formats/e4m3.h"
 
 namespace fluxq::cuda {
@@ -87,9 +86,7 @@ class E4m3Encoder {
   __device__ static uint2 eight(const float (&v)[kChunk], const Divide& divide) {
     uint32_t pairs[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      pairs[i] = __nv_cvt_float2_to_fp8x2({divide(v[2 * i]), divide(v[2 * i + 1])}, __NV_SATFINITE,
-                                          __NV_E4M3);
+    for (int i = 0; i < 4; ++i) pairs[i] = e4m3_pair(divide(v[2 * i]), divide(v[2 * i + 1]));
     return {pairs[0] | pairs[1] << 16, pairs[2] | pairs[3] << 16};
   }
 
