@@ -84,10 +84,8 @@ inline void print_batch(const char* name, int64_t batch, bool same, double us, d
         us, flops);
 }
 
-/// And, where cuDNN does it, what its engine takes of the arena.
-inline std::string as_chosen(CudaKernels& kernels, double first_ms, bool by_cudnn) {
-  const auto workspace = static_cast<double>(by_cudnn ? kernels.dnn().last_workspace_bytes() : 0);
-  return fmt::format("as chosen (first {:.0f} ms), {:.1f} MB", first_ms, workspace * 1e-6);
+inline std::string as_chosen(double first_ms) {
+  return fmt::format("as chosen (first call {:.0f} ms)", first_ms);
 }
 
 /// Times cuDNN's engines; run(dnn) is false where there is none.

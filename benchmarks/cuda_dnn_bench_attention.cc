@@ -129,7 +129,7 @@ void bench_attention(CudaKernels& kernels, bool engines) {
     const bool suits_cudnn = c.row_elements % 8 == 0 && (!c.bias || c.tokens % 8 == 0);
     const AttentionRun run(kernels, c, 1);
     const double first_ms = run.check();
-    print(c.name, as_chosen(kernels, first_ms, suits_cudnn && c.dim <= 128).c_str(),
+    print(c.name, as_chosen(first_ms).c_str(),
           median_us(kernels, kSampling, [&] { kernels.attention(run.args()); }), run.flops());
     if (engines && suits_cudnn)
       time_engines(kernels, c.name, run.out(), run.flops(),

@@ -218,8 +218,7 @@ void bench_convolutions(CudaKernels& kernels, bool engines) {
     const double first_ms = run.check();
     run.check_in_place();
     const double us = median_us(kernels, kSampling, [&] { run.run(); });
-    const bool by_cudnn = c.in % 8 == 0 && c.out % 8 == 0;
-    print(c.name, as_chosen(kernels, first_ms, by_cudnn).c_str(), us, run.flops());
+    print(c.name, as_chosen(first_ms).c_str(), us, run.flops());
     decode_us += us * c.times;
     decode_flops += run.flops() * c.times;
     if (engines)

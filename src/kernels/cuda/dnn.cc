@@ -112,7 +112,6 @@ void CudaDnn::run(Plan& plan, const std::vector<void*>& operands) {
       kernels_.arena().take(DType::u8, {std::max<int64_t>(1, plan.workspace_bytes)});
   check(plan.graph.execute(handle_, pointers, workspace.raw()), plan.engine);
   last_engine_ = plan.engine;
-  last_workspace_bytes_ = plan.workspace_bytes;
 }
 
 CudaDnn::Plan& CudaDnn::attention_plan(const Attention& a, int64_t batch, const Plan* like) {

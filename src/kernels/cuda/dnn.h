@@ -42,9 +42,8 @@ class CudaDnn {
   void convolve_doubled(const Tensor& x, const Tensor& phases, const Tensor& bias,
                         const Tensor& residual, const Tensor& out);
 
-  /// cuDNN's name of the engine that ran last, for reports, and what it takes of the arena.
+  /// cuDNN's name of the engine that ran last, for reports.
   const std::string& last_engine() const { return last_engine_; }
-  int64_t last_workspace_bytes() const { return last_workspace_bytes_; }
 
  private:
   struct Plan;
@@ -66,7 +65,6 @@ class CudaDnn {
   cudnnHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;
   std::string last_engine_;
-  int64_t last_workspace_bytes_ = 0;
 };
 
 }  // namespace fluxq
